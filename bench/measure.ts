@@ -81,6 +81,13 @@ async function watchPeak(parent: number, stop: AbortSignal): Promise<number> {
   return peak;
 }
 
+/** The processor time of a running process, with its threads, in seconds. @see proc_pid_stat(5) */
+export async function cpuSecondsOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** The peak memory of one process in bytes; 0 once it has ended. */
 export async function peakOf(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');

@@ -12,7 +12,7 @@ import { startServer } from '../../src/bench/start-server.ts';
 import { openRedis } from '../../test/helpers/redis.ts';
 import { type Longshore, openLongshores } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import { type Measured, never, peakOf } from '../measure.ts';
+import { cpuSecondsOf, type Measured, never, peakOf } from '../measure.ts';
 import { type Row, takeTurns } from '../take-turns.ts';
 import { watchOthers } from '../watch-others.ts';
 
@@ -182,11 +182,7 @@ async function writtenBy(pid: number): Promise<number> {
 
 /** The processor time of running processes, in seconds. */
 async function cpuOf(pids: readonly number[]): Promise<number> {
-  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8')));
-  return stats.reduce((sum, stat) => {
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) / 100;
-  }, 0);
+  return (await Promise.all(pids.map(cpuSecondsOf))).reduce((sum, seconds) => sum + seconds, 0);
 }
 
 /** Hundredths of a second that the processors of this machine were not idle. */

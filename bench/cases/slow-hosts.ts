@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createInterface } from 'node:readline';
 
 import { makeCorpus } from '../corpus.ts';
 import type { Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import { type Measured, peakOf } from '../measure.ts';
+import { cpuSecondsOf, type Measured, peakOf } from '../measure.ts';
 import { type Row, takeTurns } from '../take-turns.ts';
 import { watchOthers } from '../watch-others.ts';
 
@@ -50,7 +49,9 @@ async function fetchUntil(
     const reference = fetchedOf(line);
     if (reference === undefined || !missing.delete(reference) || missing.size > 0) continue;
     const seconds = (performance.now() - beganMs) / 1000;
-    measured = { seconds, ...(await costOf(child.pid ?? 0)), others: await others() };
+    const pid = child.pid ?? 0;
+    const [cpuSeconds, peakBytes] = [await cpuSecondsOf(pid), await peakOf(pid)];
+    measured = { seconds, cpuSeconds, peakBytes, others: await others() };
     child.kill('SIGINT');
   }
   await ended;
@@ -62,17 +63,6 @@ function fetchedOf(line: string): string | undefined {
   if (!line.includes('"node-finished"')) return undefined;
   const { outcome } = JSON.parse(line) as { outcome: { reference: string; status: string } }; // as in events.ts
   return outcome.status === 'fetched' ? outcome.reference : undefined;
-}
-
-/** The cost of a running process, with its threads. */
-async function costOf(pid: number): Promise<Pick<Measured, 'cpuSeconds' | 'peakBytes'>> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number);
-  const ticks = (fields[11] ?? 0) + (fields[12] ?? 0);
-  return { cpuSeconds: ticks / 100, peakBytes: await peakOf(pid) };
 }
 
 const kinds: readonly RequestListener[] = [

@@ -6,6 +6,9 @@ import type { Batch } from './batch.ts';
 import { findOne, type ImageReport, type ImageTools, mayMend } from './bring.ts';
 import { maxTries } from './image-queues.ts';
 
+/** So many images are taken from the list of all at a time. */
+const atATime = 500;
+
 /** An image that another worker has brought, and the names of the workers that have it. */
 export type Brought = {
   readonly index: number;
@@ -45,12 +48,13 @@ export async function replicate(context: ReplicateContext, signal: AbortSignal):
     if (isDone) failed.delete(index);
     else failed.set(index, { tries, notBeforeMs: nowMs() + context.retryMs * 2 ** (tries - 1) });
   };
+  const isDue = ({ index }: Brought): boolean =>
+    !running.has(index) && (failed.get(index)?.notBeforeMs ?? 0) <= nowMs();
+  let due: Brought[] = [];
   try {
     while (!signal.aborted) {
-      const due = (await context.missing()).filter(
-        ({ index }) => !running.has(index) && (failed.get(index)?.notBeforeMs ?? 0) <= nowMs(),
-      );
-      for (const brought of due.slice(0, Math.max(0, most - running.size))) {
+      if (due.length === 0) due = (await context.missing()).filter(isDue).slice(0, atATime);
+      for (const brought of due.splice(0, Math.max(0, most - running.size))) {
         const { index } = brought;
         running.set(
           index,

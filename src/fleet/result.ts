@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-import { type ErrorData, fromErrorData, hasCode, ImageError } from '../errors.ts';
+import { type ErrorData, fromErrorData, hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Outcome } from '../events.ts';
 import { isDigest } from '../image/digest.ts';
 import { isImageId } from '../image/image-id.ts';
@@ -9,7 +9,7 @@ import type { AcceptedKeys, EnvelopeKey } from '../image/sigstore/dsse.ts';
 import { isHttpUrl } from '../image/url.ts';
 import type { LockedImage } from '../internal.ts';
 import { byName, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
-import { batchLimits } from './batch.ts';
+import { type Batch, batchLimits } from './batch.ts';
 import {
   batchIdShape,
   type DocumentKind,
@@ -231,4 +231,43 @@ export async function openPresence(
   if (!isFuture && signed.value.atMs >= nowMs - skewMs) return signed;
   const message = `the presence of ${signed.value.worker} is not of now`;
   throw new ImageError('BATCH_INVALID', message, { why: isFuture ? 'future' : 'expired' });
+}
+
+/** Opens the presences of workers. @param onRefused - is told why one is not believed */
+export async function openPresences(
+  envelopes: readonly string[],
+  keys: AcceptedKeys | 'anybody',
+  nowMs: number,
+  onRefused: (why: string) => void,
+): Promise<readonly Presence[]> {
+  const found: Presence[] = [];
+  for (const envelope of envelopes) {
+    try {
+      found.push((await openPresence(envelope, keys, nowMs)).value);
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      onRefused(error.message);
+    }
+  }
+  return found;
+}
+
+/**
+ * Whether a batch for everywhere is where it has to be: each worker that is there and works on it has brought each image, or has said of a
+ * copy whether it has one.
+ *
+ * @param reported - the fields of results.
+ */
+export function isEverywhere(
+  { name }: Pick<Batch, 'name'>,
+  brought: ReadonlyMap<number, Pick<Result, 'worker'>>,
+  reported: ReadonlySet<string>,
+  workers: readonly Presence[],
+): boolean {
+  const images = [...brought];
+  return workers
+    .filter(({ batch }) => batch === undefined || batch === name)
+    .every(({ worker }) =>
+      images.every(([index, { worker: by }]) => by === worker || reported.has(resultField({ index, worker }, true))),
+    );
 }

@@ -7,7 +7,7 @@ import { acceptBatch, type AcceptedBatch, isCancellationOf } from './accept.ts';
 import type { Batch } from './batch.ts';
 import { batchLocks, type ImageReport } from './bring.ts';
 import type { Kept, Ledger } from './ledger.ts';
-import { openPresence, openResult, type Result, resultField, signResult } from './result.ts';
+import { isEverywhere, openPresences, openResult, type Result, resultField, signResult } from './result.ts';
 import type { UsedBatches } from './used-batches.ts';
 import type { WorkLedger } from './work-on-batch.ts';
 
@@ -77,7 +77,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     if (batch.use !== 'everywhere') return;
     if (isCopy) copies.add(field);
     if (outcome.error) return;
-    if (isCopy) copiers.set(index, [...(copiers.get(index) ?? []), by]);
+    if (isCopy) (copiers.get(index) ?? setNew(copiers, index)).push(by);
     else brought.set(index, { worker: by, locked });
   };
 
@@ -130,15 +130,6 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     options.onReport(batch, report);
   };
 
-  /** The names of the workers that are there and work on a batch. */
-  const workersOn = async ({ name }: Batch): Promise<readonly string[]> => {
-    const envelopes = await ledger.workers();
-    const found = await Promise.all(
-      envelopes.map((envelope) => openPresence(envelope, workers, nowMs()).catch(ignoreRefused)),
-    );
-    return found.flatMap((one) => (one && (one.value.batch ?? name) === name ? [one.value.worker] : []));
-  };
-
   const end = async (batch: Batch, isCancelled: boolean): Promise<void> => {
     await used.note(batch, { endedAtMs: nowMs(), isCancelled });
     seen.delete(batch.id);
@@ -181,10 +172,9 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     reportCopy: (batch, report) => add(batch, report, true),
     async isEverywhere(batch) {
       const { brought, copies } = await sync(batch);
-      const there = await workersOn(batch);
-      return [...brought].every(([index, { worker: by }]) =>
-        there.every((one) => one === by || copies.has(resultField({ index, worker: one }, true))),
-      );
+      // what is not believed is as if it were not there
+      const there = await openPresences(await ledger.workers(), workers, nowMs(), () => undefined);
+      return isEverywhere(batch, brought, copies, there);
     },
     async complete(batch) {
       await ledger.expire(batch);
@@ -194,9 +184,10 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   };
 }
 
-/** What is not believed is as if it were not there. */
-function ignoreRefused(error: unknown): undefined {
-  if (!isImageError(error)) throw error;
+function setNew(copiers: Map<number, string[]>, index: number): string[] {
+  const names: string[] = [];
+  copiers.set(index, names);
+  return names;
 }
 
 function noSuchImage(index: number, { name }: Batch): ImageError<'BATCH_INVALID'> {

@@ -5,7 +5,7 @@ import type { Batch } from '../../../fleet/batch.ts';
 import type { BatchClaims } from '../../../fleet/blob-claims.ts';
 import type { ImageTools } from '../../../fleet/bring.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
-import { openPresence } from '../../../fleet/result.ts';
+import { openPresences } from '../../../fleet/result.ts';
 import {
   type AcceptedKeys,
   type ActionOptions,
@@ -134,16 +134,12 @@ export async function followPeers(
   /** By digest: of each image that is being copied and consists of that, which workers have it. */
   const holders = new Map<string, (readonly string[])[]>();
   const refresh = async (): Promise<void> => {
+    const envelopes = await ledger.workers();
+    const there = await openPresences(envelopes, keys, Date.now(), (why) =>
+      onWarning(`a worker is not believed: ${why}`),
+    );
     const found = new Map<string, string>();
-    for (const envelope of await ledger.workers()) {
-      try {
-        const { value } = await openPresence(envelope, keys, Date.now());
-        if (value.worker !== worker && value.origin !== undefined) found.set(value.worker, value.origin);
-      } catch (error) {
-        if (!isImageError(error)) throw error;
-        onWarning(`a worker is not believed: ${error.message}`);
-      }
-    }
+    for (const one of there) if (one.worker !== worker && one.origin !== undefined) found.set(one.worker, one.origin);
     byWorker = found;
     origins = [...found.values()];
   };

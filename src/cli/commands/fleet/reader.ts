@@ -2,7 +2,14 @@ import { cancellationKind } from '../../../fleet/accept.ts';
 import { type Batch, batchKind } from '../../../fleet/batch.ts';
 import { openDocument } from '../../../fleet/document.ts';
 import type { Kept, Ledger } from '../../../fleet/ledger.ts';
-import { openPresence, openResult, type Presence, type Result, resultField } from '../../../fleet/result.ts';
+import {
+  isEverywhere,
+  openPresences,
+  openResult,
+  type Presence,
+  type Result,
+  resultField,
+} from '../../../fleet/result.ts';
 import { type AcceptedKeys, ImageError, isImageError } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
@@ -86,15 +93,8 @@ async function believe<T>(open: () => Promise<T>, onRefused: (why: string) => vo
 }
 
 async function readWorkers({ ledger, believed, onWarning }: ReaderContext): Promise<readonly Presence[]> {
-  const found: Presence[] = [];
-  for (const envelope of await ledger.workers()) {
-    const opened = await believe(
-      () => openPresence(envelope, believed.workers, Date.now()),
-      (why) => onWarning(`a worker is not believed: ${why}`),
-    );
-    if (opened) found.push(opened.value);
-  }
-  return found;
+  const envelopes = await ledger.workers();
+  return openPresences(envelopes, believed.workers, Date.now(), (why) => onWarning(`a worker is not believed: ${why}`));
 }
 
 /** So many results that were not believed are looked at again at a time: a worker may have put its own in their place. */
@@ -109,7 +109,7 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
   /** The fields of results that count, and of those that do not. */
   const [known, doubted] = [new Set<string>(), new Set<string>()];
   /** The workers that brought images, and the images that failed, which nobody copies. */
-  const [broughtBy, failed] = [new Map<number, string>(), new Set<number>()];
+  const [brought, failed] = [new Map<number, Pick<Result, 'worker'>>(), new Set<number>()];
   let next = 0;
 
   const take = async ({ field, envelope }: Kept): Promise<readonly WatchedResult[]> => {
@@ -127,16 +127,8 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
     doubted.delete(field);
     const isCopy = field !== resultField(value, false);
     if (!isCopy && value.outcome.error) failed.add(value.index);
-    else if (!isCopy) broughtBy.set(value.index, value.worker);
+    else if (!isCopy) brought.set(value.index, { worker: value.worker });
     return [{ ...value, isCopy }];
-  };
-
-  const isEverywhere = async (): Promise<boolean> => {
-    if (batch.use !== 'everywhere') return true;
-    const workers = (await readWorkers(context)).filter((one) => one.batch === undefined || one.batch === name);
-    return workers.every(({ worker }) =>
-      [...broughtBy].every(([index, by]) => by === worker || known.has(resultField({ index, worker }, true))),
-    );
   };
 
   const isCancelled = async (): Promise<boolean> => {
@@ -152,7 +144,9 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
   return {
     batch,
     async state() {
-      if (broughtBy.size + failed.size >= batch.images.length && (await isEverywhere())) return 'complete';
+      const areAllKnown = brought.size + failed.size >= batch.images.length;
+      const isThere = async () => isEverywhere(batch, brought, known, await readWorkers(context));
+      if (areAllKnown && (batch.use === 'shard' || (await isThere()))) return 'complete';
       if (await isCancelled()) return 'cancelled';
       return batch.expiresAtMs <= Date.now() ? 'expired' : 'running';
     },

@@ -40,6 +40,7 @@ import { openWorkplace } from './workplace.ts';
 const endMs = 15_000;
 /** A queue that is not there yet is waited for: the machines of a fleet start in any order. */
 const waitMs = 60_000;
+
 /** `fleet work`: brings images of batches until a signal, or until the batch of `--batch` is complete. */
 export const runFleetWork: Run = async (io, line) => {
   io.endsBySignal(endMs);
