@@ -55,6 +55,8 @@ export const autoLevel = { first: 4, most: 16 } as const;
 
 /** The least growth of the rate, as a share of the growth of the level, for that to last. */
 const leastGain = { doubling: 0.25, adding: 0.5 };
+/** While the level doubles, rounds are short. One whose answers bring less on average than this had documents: they say nothing of the rate. */
+const tellingBytes = 16 * 1024;
 /** What is left of a level that was too high. */
 const keptShare = 0.7;
 const rests = { first: 4, most: 64 };
@@ -91,9 +93,11 @@ export function afterRound(state: Level, round: Round): Level {
     const share = seen.isDoubling ? leastGain.doubling : leastGain.adding;
     if (rate >= before.rate * (1 + share * (level / before.level - 1)))
       return grow(withUsual(proved(seen), round), rate);
-    return withUsual(goBack(seen, before.level), round);
+    if (!seen.isDoubling || round.bytes >= tellingBytes * round.answers)
+      return withUsual(goBack(seen, before.level), round);
   }
   if (isLate(seen, round)) return lowerForLateness(seen, round.answerMs);
+  if (before && round.isFull) return withUsual(seen, round); // a later round decides
   const next = withUsual({ ...seen, before: undefined }, round);
   return round.isFull ? grow(next, rate) : next;
 }

@@ -144,6 +144,27 @@ const round = (change: Partial<Round> = {}): Round => ({
   ...change,
 });
 
+test('while the level doubles, a round of small documents takes no growth back: a later one decides', (t) => {
+  const small = { ms: 60, answers: 8 };
+  const doubled = afterRound(auto(), round({ ...small, bytes: 12_000 }));
+  t.is(doubled.level, 8);
+  const afterDocuments = afterRound(doubled, round({ ...small, bytes: 9000 }));
+  t.is(afterDocuments.level, 8, 'it does not grow by them either');
+  t.is(afterRound(afterDocuments, round({ ...small, bytes: 3e6 })).level, 16);
+  t.is(
+    afterRound(afterDocuments, round({ ...small, bytes: 9000, answers: 0 })).level,
+    4,
+    'without answers it is no better than before',
+  );
+  t.is(
+    afterRound(afterDocuments, round({ ...small, bytes: 9000, answerMs: 5000 })).level,
+    5,
+    'late answers count all the same',
+  );
+  const layers = afterRound(auto(), round({ ...small, bytes: 3e6 }));
+  t.is(afterRound(layers, round({ ...small, bytes: 3e6 })).level, 4, 'of layers it brings nothing');
+});
+
 test('answers that take much longer than before lower the level, but not below two, and not without end', (t) => {
   let state: Level = { ...beginLevel(8, 8), usualMs: 50 };
   state = afterRound(state, round({ answerMs: 290 }));
