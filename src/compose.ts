@@ -17,6 +17,7 @@ import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
 import { choicesOf } from './parse-apps.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import type { RegistryClient } from './registry/client.ts';
+import { createMirrorHealth } from './registry/mirror-health.ts';
 import { isHostOf } from './registry/place.ts';
 import { createRecentDocuments } from './registry/recent-documents.ts';
 import { spareFiles } from './system/spare-files.ts';
@@ -56,6 +57,12 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     policy,
     noCache: options.noCache ?? false,
     keepArchives: options.keepArchives ?? false,
+    ...(options.archivePeers && {
+      archivePeers: {
+        lookup: options.archivePeers,
+        health: createMirrorHealth({ nowMs: Date.now, onWarning: (message) => onEvent({ type: 'warning', message }) }),
+      },
+    }),
     registries: openRegistries(options, { http, limits, platform, onEvent, nowMs: Date.now }),
     answers: createAnswers({
       maxAgeMs: options.resolveMaxAgeMs ?? defaultResolveMaxAgeMs,

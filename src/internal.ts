@@ -16,7 +16,7 @@ export type { PushOutcome, PushTotals } from './events/push.ts';
 export type { OtherSide } from './export/bundle-contents.ts';
 export type { ManyExport } from './export/export-images.ts';
 export type { Wanted } from './export/select.ts';
-export type { ImageLock as Lock, LockedImage, PullPolicy, Sharing } from './fetchers/context.ts';
+export type { ArchivePeerLookup, ImageLock as Lock, LockedImage, PullPolicy, Sharing } from './fetchers/context.ts';
 export { lockedImages } from './fetchers/lock.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { isAcIdentifier, isWithinPrefix } from './image/ac-identifier.ts';

@@ -1,6 +1,6 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
-import type { ImageLock, PullPolicy, Sharing } from './fetchers/context.ts';
+import type { ArchivePeerLookup, ImageLock, PullPolicy, Sharing } from './fetchers/context.ts';
 import type { Transport } from './http/contract.ts';
 import type { App, ImageType, Keep } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
@@ -142,6 +142,7 @@ export type ActionOptions = FetchSettings & {
   readonly policy?: OpenPolicy | undefined;
   readonly pool?: Pool | undefined;
   readonly peers?: PeerLookup | undefined;
+  readonly archivePeers?: ArchivePeerLookup | undefined;
   /** What the threads run, as a URL, where no pool is given; default our own. */
   readonly workerFile?: string | undefined;
 };

@@ -16,6 +16,7 @@ import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { CosignPlace } from '../registry/cosign.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
+import type { MirrorHealth } from '../registry/mirror-health.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { OnSilence, Store } from '../store/store.ts';
 import type { Verifier } from '../verify/verify.ts';
@@ -68,7 +69,20 @@ export type FetchContext = {
   readonly promoted?: Promise<void>;
   /** Absent: nobody else brings the same images. */
   readonly sharing?: Sharing;
+  /** Who may have kept archives that locks name. Absent: only their origins are asked. */
+  readonly archivePeers?: { readonly lookup: ArchivePeerLookup; readonly health: MirrorHealth };
 };
+
+/** Another machine that gives the archives that it has kept, as `longshore serve` does. */
+export type ArchivePeer = {
+  /** `http(s)://host[:port]` */
+  readonly origin: string;
+  readonly user: string;
+  readonly password: string;
+};
+
+/** Finds the peers that are asked for an archive, in this order. @param digest - of the archive as it was transferred */
+export type ArchivePeerLookup = (digest: Digest) => readonly ArchivePeer[];
 
 /** How processes with stores of their own share the work of bringing the blobs of registry images. */
 export type Sharing = {

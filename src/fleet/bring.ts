@@ -5,6 +5,7 @@ import type { Digest } from '../image/digest.ts';
 import type { BatchResult, Finder, LockedImage, PushOutcome } from '../internal.ts';
 import type { Batch } from './batch.ts';
 import { type Ending, maxTries, type Taken } from './image-queues.ts';
+import type { UrlValidators } from './result.ts';
 
 /** What findImages may be given. */
 type FindCall = NonNullable<Parameters<Finder['findImages']>[1]>;
@@ -21,6 +22,8 @@ export type ImageReport = {
   readonly pushed?: string;
   /** By reference as a lock file has it: what was brought. */
   readonly locked: readonly (readonly [reference: string, image: LockedImage])[];
+  /** Of archives in a batch for everywhere: so who copies them asks their origin later whether they have changed. */
+  readonly validators?: readonly UrlValidators[];
   /** How often workers began with it. */
   readonly tries: number;
   readonly startedAtMs: number;
@@ -35,6 +38,10 @@ export type ImageTools = AsyncDisposable & {
   readonly findStored?: ((apps: Iterable<App>, call: FindCall) => Promise<BatchResult>) | undefined;
   /** Pushes an image of the store to where the batch wants it. */
   pushImage(image: string, signal: AbortSignal): Promise<PushOutcome>;
+  /** What the store knows of the URLs of archives that were brought. */
+  validatorsOf?(this: void, locked: ImageReport['locked']): Promise<readonly UrlValidators[]>;
+  /** Notes them for archives that came from other workers, which do not say that themselves. */
+  noteValidators?(this: void, validators: readonly UrlValidators[]): Promise<void>;
   /** Has what belongs to an image asked of workers that have it, until that is ended. Absent where workers do not reach each other. */
   readonly copyFrom?: ((workers: readonly string[], documents: readonly Digest[]) => Promise<ImageSharing>) | undefined;
 };
@@ -116,7 +123,10 @@ async function bring(context: BringContext, taken: Taken): Promise<Ending> {
       if (!(await taken.isOurs())) return 'done'; // whoever has it now may succeed
     }
     const tries = failures + losses + 1;
-    await context.report({ index, ...found, tries, startedAtMs, endedAtMs: context.nowMs() });
+    const { batch, tools } = context;
+    const validators = batch.use === 'everywhere' ? await tools.validatorsOf?.(found.locked) : undefined;
+    const known = validators && validators.length > 0 && { validators };
+    await context.report({ index, ...found, ...known, tries, startedAtMs, endedAtMs: context.nowMs() });
     if (isDelivered) context.onSuccess();
     return 'done';
   } finally {

@@ -13,12 +13,13 @@ const atATime = 500;
 export type Brought = {
   readonly index: number;
   readonly locked: ImageReport['locked'];
+  readonly validators?: ImageReport['validators'];
   readonly workers: readonly string[];
 };
 
 export type ReplicateContext = {
   readonly batch: Batch;
-  readonly tools: Pick<ImageTools, 'findImages' | 'copyFrom'>;
+  readonly tools: Pick<ImageTools, 'findImages' | 'findStored' | 'copyFrom' | 'noteValidators'>;
   /** Images that other workers have brought, and of which this one has neither a copy nor a reason why not. */
   missing(): Promise<readonly Brought[]>;
   /** Says that this worker has a copy, or why it has none. */
@@ -74,7 +75,7 @@ export async function replicate(context: ReplicateContext, signal: AbortSignal):
 /** @returns whether it need not be tried again */
 async function copyOne(
   { batch, tools, report, nowMs }: ReplicateContext,
-  { index, locked, workers }: Brought,
+  { index, locked, validators, workers }: Brought,
   tries: number,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -85,13 +86,17 @@ async function copyOne(
   let found;
   try {
     const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
-    found = await findOne(tools.findImages, batch, one);
+    // an archive that is here already is not brought for what else this worker would keep of it
+    const mayBeHere = batch.images[index]?.type !== 'docker' && tools.findStored;
+    const stored = mayBeHere ? await findOne(mayBeHere, batch, one) : undefined;
+    found = stored && !stored.outcome.error ? stored : await findOne(tools.findImages, batch, one);
   } finally {
     await shared?.end(true);
   }
   const { status, error } = found.outcome;
   if (status === 'cancelled' || signal.aborted) return true;
   if (error && tries < maxTries && mayMend(error)) return false;
+  if (!error && validators) await tools.noteValidators?.(validators);
   await report({ index, ...found, tries, startedAtMs, endedAtMs: nowMs() });
   return true;
 }

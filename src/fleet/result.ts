@@ -3,12 +3,12 @@ import * as z from 'zod';
 import { type ErrorData, fromErrorData, hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Outcome } from '../events.ts';
 import { isDigest } from '../image/digest.ts';
-import { isImageId } from '../image/image-id.ts';
+import { type ImageId, isImageId } from '../image/image-id.ts';
 import { show } from '../image/show.ts';
 import type { AcceptedKeys, EnvelopeKey } from '../image/sigstore/dsse.ts';
 import { isHttpUrl } from '../image/url.ts';
 import type { LockedImage } from '../internal.ts';
-import { byName, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
+import { byName, isPlainUrl, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
 import { type Batch, batchLimits } from './batch.ts';
 import {
   batchIdShape,
@@ -37,10 +37,19 @@ export type Result = {
   readonly pushed?: string | undefined;
   /** What was brought, by reference as a lock file has it. */
   readonly locked: readonly (readonly [reference: string, image: LockedImage])[];
+  readonly validators?: readonly UrlValidators[] | undefined;
   /** How often workers began with it. */
   readonly tries: number;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
+};
+
+/** What the server of a URL said of the version of the image that it gave. */
+export type UrlValidators = {
+  readonly url: string;
+  readonly imageID: ImageId;
+  readonly etag?: string | undefined;
+  readonly lastModified?: string | undefined;
 };
 
 const text = z.string().max(8192);
@@ -98,6 +107,17 @@ const resultShape = z.strictObject({
   nodes: z.array(outcome).max(65_536),
   pushed: text.optional(),
   locked,
+  validators: z
+    .array(
+      z.strictObject({
+        url: textOf(isPlainUrl, 'must be a URL without user, query and fragment'),
+        imageID: textOf(isImageId, 'must be an image ID'),
+        etag: text.optional(),
+        lastModified: text.optional(),
+      }),
+    )
+    .max(65_536)
+    .optional(),
   tries: count,
   startedAtMs: timeShape,
   endedAtMs: timeShape,
@@ -118,7 +138,7 @@ export const resultLimit = envelopeLimit(resultKind);
  * must be known.
  */
 export async function signResult(result: Result, key: EnvelopeKey): Promise<string> {
-  const { outcome, nodes, locked, ...rest } = result;
+  const { outcome, nodes, locked, validators, ...rest } = result;
   const plain = (one: object): unknown => JSON.parse(JSON.stringify(one));
   const { index } = rest;
   const whole = {
@@ -126,12 +146,13 @@ export async function signResult(result: Result, key: EnvelopeKey): Promise<stri
     outcome: plain({ ...outcome, index }),
     nodes: nodes.map((node) => plain({ ...node, index: undefined })),
     locked: Object.fromEntries(locked),
+    ...(validators && { validators }),
   };
   try {
     return await signDocument(resultKind, whole as z.infer<typeof resultShape>, key);
   } catch (error) {
     if (!hasCode(error, 'BATCH_INVALID')) throw error;
-    const small = { ...whole, outcome: smallOutcome({ ...outcome, index }), nodes: [], locked: {} };
+    const small = { ...rest, outcome: smallOutcome({ ...outcome, index }), nodes: [], locked: {} };
     return await signDocument(resultKind, small as z.infer<typeof resultShape>, key);
   }
 }

@@ -36,7 +36,7 @@ type Seen = {
   /** The SHA-256 of what was found in the place of results and does not count, by field. */
   readonly doubted: Map<string, string>;
   /** Of a batch for everywhere: what was brought, and by whom. */
-  readonly brought: Map<number, { readonly worker: string; readonly locked: Result['locked'] }>;
+  readonly brought: Map<number, Pick<Result, 'worker' | 'locked' | 'validators'>>;
   /** The fields of copies, those that failed included. */
   readonly copies: Set<string>;
   /** Who has copies of an image. */
@@ -70,7 +70,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     return known;
   };
 
-  const note = (batch: Batch, field: string, { index, worker: by, outcome, locked }: Result): void => {
+  const note = (batch: Batch, field: string, { index, worker: by, outcome, locked, validators }: Result): void => {
     const { reported, brought, copies, copiers } = seenOf(batch);
     const isCopy = field !== String(index);
     if (!isCopy) reported.add(index);
@@ -78,7 +78,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     if (isCopy) copies.add(field);
     if (outcome.error) return;
     if (isCopy) (copiers.get(index) ?? setNew(copiers, index)).push(by);
-    else brought.set(index, { worker: by, locked });
+    else brought.set(index, { worker: by, locked, ...(validators && { validators }) });
   };
 
   const take = async (batch: Batch, { field, envelope }: Kept): Promise<void> => {
@@ -162,11 +162,12 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     async uncopied(batch) {
       const { brought, copies, copiers } = await sync(batch);
       const own = batchLocks(batch);
-      return [...brought].flatMap(([index, { worker: by, locked }]) => {
+      return [...brought].flatMap(([index, { worker: by, locked, validators }]) => {
         if (by === worker || copies.has(resultField({ index, worker }, true))) return [];
+        const from = [by, ...(copiers.get(index) ?? [])];
         // who may be anybody does not choose what is copied
-        const what = workers === 'anybody' ? [...own(index).images] : locked;
-        return [{ index, locked: what, workers: [by, ...(copiers.get(index) ?? [])] }];
+        if (workers === 'anybody') return [{ index, locked: [...own(index).images], workers: from }];
+        return [{ index, locked, ...(validators && { validators }), workers: from }];
       });
     },
     reportCopy: (batch, report) => add(batch, report, true),

@@ -1,4 +1,5 @@
 import { isAcIdentifier } from '../image/ac-identifier.ts';
+import { isImageId } from '../image/image-id.ts';
 import { matchLabels } from '../image/labels.ts';
 import { show } from '../image/show.ts';
 import { digestOf } from '../registry/download-blob.ts';
@@ -8,6 +9,8 @@ import type { Blobs } from './blobs.ts';
 
 /** Where archives are: in the place of names the client puts what it wants. `latest` stands for no version. */
 const template = '/aci/{os}/{arch}/{version}/{name}.{ext}';
+/** Where an archive is for whoever knows exactly which one it wants: others may have the same image packed otherwise. */
+const exactForm = /^(?<id>[^/]+)\/(?<digest>[^/]+?)\.(?<ext>aci|aci\.asc)$/;
 const archiveForm = /^(?<os>[^/]+)\/(?<arch>[^/]+)\/(?<version>[^/]+)\/(?<name>.+)\.(?<ext>aci|aci\.asc)$/;
 
 /**
@@ -34,14 +37,29 @@ export async function answerDiscovery(store: Store, asked: Asked): Promise<Answe
 
 /** An archive as it was transferred, or its signature. @param asked - `path` is below `/aci/`. */
 export async function answerArchive(blobs: Blobs, store: Store, asked: Asked): Promise<Answer> {
-  const { os = '', arch = '', version = '', name = '', ext = '' } = archiveForm.exec(asked.path)?.groups ?? {};
-  const image = isAcIdentifier(name) ? await findImage(store, name, { os, arch, version }) : undefined;
-  const archive = image && (await store.archiveOf(image.imageId));
+  const exact = exactForm.exec(asked.path)?.groups;
+  const { ext = '', ...wanted } = exact ?? archiveForm.exec(asked.path)?.groups ?? {};
+  const archive = exact ? await findExact(store, wanted) : await findNamed(store, wanted);
   if (!archive) return refusal(404, 'NAME_UNKNOWN', `the store has kept no archive of ${show(asked.path)}`);
   if (ext === 'aci.asc') return answerSignature(archive, asked);
   const about = { kind: 'archive', headers: {} } as const;
   const answer = await blobs.answer(store, archive, asked, about);
   return answer ?? refusal(404, 'BLOB_UNKNOWN', `the file of ${archive.digest} is missing or damaged in the store`);
+}
+
+type Groups = Readonly<Record<string, string>>;
+
+async function findExact(store: Store, { id = '', digest = '' }: Groups): Promise<SignedArchive | undefined> {
+  const archive = isImageId(id) ? await store.archiveOf(id) : undefined;
+  return archive?.digest === digest ? archive : undefined;
+}
+
+async function findNamed(
+  store: Store,
+  { name = '', os = '', arch = '', version = '' }: Groups,
+): Promise<SignedArchive | undefined> {
+  const image = isAcIdentifier(name) ? await findImage(store, name, { os, arch, version }) : undefined;
+  return image && (await store.archiveOf(image.imageId));
 }
 
 type Wanted = { readonly os: string; readonly arch: string; readonly version: string };

@@ -10,6 +10,7 @@ import {
   signResult,
 } from '../../src/fleet/result.ts';
 import type { Digest } from '../../src/image/digest.ts';
+import type { ImageId } from '../../src/image/image-id.ts';
 import { acceptedKey, newSigningKey } from '../../src/image/sigstore/dsse.ts';
 
 const key = newSigningKey();
@@ -35,6 +36,7 @@ const fetched: Result = {
   },
   nodes: [{ reference: 'host.test/base', status: 'present', imageID: `sha512-${'c'.repeat(128)}` }],
   locked: [['docker://registry.test/app:1', { digest, platforms: { 'linux/amd64': digest } }]],
+  validators: [{ url: 'https://host.test/base.aci', imageID: `sha512-${'c'.repeat(128)}` as ImageId, etag: '"1"' }],
   tries: 1,
   startedAtMs: 1,
   endedAtMs: 2,

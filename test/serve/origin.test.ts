@@ -56,7 +56,7 @@ test('archives that were kept are found by discovery and fetched with their sign
 });
 
 test('a page names the archives of one name, and the signature is that of the archive beside it', async (t) => {
-  const { app, store } = await openKept(t);
+  const { app, plain, store } = await openKept(t);
   const { ask: get, url } = await serve(t, store.dir, { hosts: ['example.com'] });
   const page = await get('/example.com/app?ac-discovery=1');
   t.is(page.headers['content-type'], 'text/html; charset=utf-8');
@@ -80,6 +80,15 @@ test('a page names the archives of one name, and the signature is that of the ar
   const signature = await get(`${path}.asc`);
   t.regex(signature.text, /^-----BEGIN PGP SIGNATURE-----/);
   t.is((await get(`${path}.asc`, { headers: { 'if-none-match': signature.headers.etag ?? '' } })).status, 304);
+  const exact = `/aci/${app.imageId}/${digestOf(app.bytes)}.aci`;
+  t.true((await get(exact)).bytes.equals(archive.bytes));
+  t.is((await get(`${exact}.asc`)).text, signature.text);
+  for (const other of [
+    `${app.imageId}/${digestOf(app.tar.subarray(1))}`,
+    `${app.imageId.slice(0, -1)}/${digestOf(app.bytes)}`,
+    `${plain.imageId}/${digestOf(plain.bytes)}`,
+  ])
+    t.is((await get(`/aci/${other}.aci`)).status, 404, other);
   for (const other of ['linux/aarch64/1.0', 'linux/amd64/2', 'linux/amd64/..', '%2e%2e/amd64/1.0'])
     t.is((await get(`/aci/${other}/example.com/app.aci`)).status, 404, other);
   t.is((await get('/aci/linux/amd64/1/example.com/plain.aci')).status, 404);

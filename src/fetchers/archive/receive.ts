@@ -19,6 +19,8 @@ import { type ArchiveSink, openArchiveSink } from './sink.ts';
 export type ReceiveRequest = {
   readonly key: string;
   readonly url: string;
+  /** Where it is asked for, if not at its URL. */
+  readonly from?: string;
   /** If undefined, the image is not verified. */
   readonly signature: SignatureSource | undefined;
   /** The validators of the stored image, which make the request conditional. */
@@ -62,14 +64,14 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Received> {
   const { store, pool, http, limits, onEvent } = context;
-  const { key, url, known } = request;
+  const { key, url, from = url, known } = request;
   const isAgain = mixed.value;
   const image = store.temporaryPath();
   const archive = context.keepArchives ? store.temporaryPath() : undefined;
   // for a conditional request, the signature is requested only if the server sends a body
   let signature = known ? undefined : await requestSignature(context, request, signal);
   const ingest = () => ({
-    shown: showUrl(url),
+    shown: showUrl(from),
     image,
     limits: ingestLimits(limits),
     ...(request.signature &&
@@ -89,12 +91,12 @@ async function attempt(
   let size: { readonly total?: number } = {};
   const either = AbortSignal.any([signal, ingestFailure.signal]);
   // once more from the start, it is to come in one response
-  const ranges = isAgain ? undefined : createRanges(rangesOf(context, key, url), either);
+  const ranges = isAgain ? undefined : createRanges(rangesOf(context, key, { url, from }), either);
 
   try {
     const downloaded = await http.download(
       {
-        url,
+        url: from,
         sink,
         ...(known && { known }),
         ...(ranges && { ahead: ranges }),
@@ -103,7 +105,7 @@ async function attempt(
           mixed.value = resumedFrom > 0;
           if (known) signature ??= await requestSignature(context, request, signal);
           size = total === undefined ? {} : { total };
-          if (!goesOn) onEvent({ type: 'download-started', key, url: showUrl(url), resumedFrom, ...size });
+          if (!goesOn) onEvent({ type: 'download-started', key, url: showUrl(from), resumedFrom, ...size });
         },
         onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes, ...size }),
       },
@@ -115,7 +117,7 @@ async function attempt(
       return downloaded;
     }
     context.slot?.arrived();
-    onEvent({ type: 'download-finished', key, url: showUrl(url), bytes: downloaded.bytes });
+    onEvent({ type: 'download-finished', key, url: showUrl(from), bytes: downloaded.bytes });
     const ingested = await sink.finish();
     const proof = await collectProof(context, request, signature, ingested, sink.path, signal);
     const checked = await check(context, { key, ingested, image, expected: request.expected, proof });
@@ -130,24 +132,28 @@ async function attempt(
   }
 }
 
-function rangesOf(context: FetchContext, key: string, url: string): Parameters<typeof createRanges>[0] {
+function rangesOf(
+  context: FetchContext,
+  key: string,
+  { url, from }: { readonly url: string; readonly from: string },
+): Parameters<typeof createRanges>[0] {
   const { store, slots, http } = context;
   return {
-    ...{ store, slots, key: url, host: new URL(url).host },
+    ...{ store, slots, key: url, host: new URL(from).host },
     download: (range, slot, signal) =>
-      http.download({ url, ...range, observer: createObserver({ ...context, slot }, key) }, signal),
+      http.download({ url: from, ...range, observer: createObserver({ ...context, slot }, key) }, signal),
   };
 }
 
 /** Gets the signature before the image: the image is not downloaded if the signer is not trusted for the name. */
 async function requestSignature(
   context: FetchContext,
-  { key, url, signature: source, expected }: ReceiveRequest,
+  { key, url, from = url, signature: source, expected }: ReceiveRequest,
   signal: AbortSignal,
 ): Promise<SignatureAnswer | undefined> {
   if (!source) return undefined;
   const signature = await getSignature(context, key, source, signal).catch(async (error: unknown) => {
-    if (hasCode(error, 'SIGNATURE_MISSING')) await requireImage(context, key, url, signal);
+    if (hasCode(error, 'SIGNATURE_MISSING')) await requireImage(context, key, from, signal);
     throw error;
   });
   if (context.verifier && expected.name !== undefined && signature !== 'later') {
@@ -195,6 +201,6 @@ async function collectProof(
 const refusals = /^(ARCHIVE|MANIFEST|NAME|LABEL|IMAGE_ID|DIGEST|SIZE|SIGNATURE|KEY|LIMIT|LOCK)_/;
 
 /** Whether the content was refused: then it is not kept, since it would be refused again. */
-function isRefusal(error: unknown): error is ImageError {
+export function isRefusal(error: unknown): error is ImageError {
   return isImageError(error) && refusals.test(error.code);
 }

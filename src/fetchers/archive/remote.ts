@@ -32,6 +32,8 @@ export async function fetchRemote(
   const request = { ...remote, sinceMs: context.nowMs() };
   const stored = await answerFromUrlCache(context, request, signal);
   if (stored || policy === 'never') return stored;
+  const given = await fetchFromPeers(context, request, signal);
+  if (given) return given;
 
   const { host } = new URL(url);
   const transfer = await slots.run(host, signal, async (slot) => {
@@ -58,6 +60,25 @@ type Transfer = { readonly claim: Claim } & (
   | { readonly kind: 'known'; readonly known: CachedUrl }
   | { readonly kind: 'received'; readonly known: CachedUrl | undefined; readonly received: Received }
 );
+
+/** Fetches an archive that a lock names from peers. @returns undefined if none of them gives it, or another process fetches it */
+async function fetchFromPeers(
+  context: FetchContext,
+  request: RemoteRequest,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  const { archivePeers, store } = context;
+  if (!archivePeers || request.expected.held?.digest === undefined) return undefined;
+  const claim = await store.tryClaim(request.url);
+  if (!claim) return undefined;
+  await using held = new AsyncDisposableStack();
+  held.use(claim);
+  const { receiveFromPeers } = await import('./peers.ts'); // loaded in a fleet alone
+  const received = await receiveFromPeers({ ...context, archivePeers }, request, signal);
+  if (!received) return undefined;
+  held.move(); // settle releases the claim
+  return await settle(context, request, { kind: 'received', claim, known: undefined, received });
+}
 
 /** The part of a fetch that needs a slot. */
 async function transferArchive(

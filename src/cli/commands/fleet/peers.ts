@@ -9,6 +9,7 @@ import { openPresences } from '../../../fleet/result.ts';
 import {
   type AcceptedKeys,
   type ActionOptions,
+  type ArchivePeerLookup,
   isImageError,
   isLoopbackName,
   openPool,
@@ -31,6 +32,8 @@ import { keyWarnings, parseListen, readTls } from '../serve/serve.ts';
 export type PeerOptions = {
   /** The password of the user `fleet`; undefined if this worker neither serves nor asks. */
   readonly password: string | undefined;
+  /** Whether this worker serves its store to others. */
+  readonly serves: boolean;
   readonly serve: (
     resources: AsyncDisposableStack,
     dir: string,
@@ -61,6 +64,7 @@ export async function readPeerOptions(line: CommandLine, hasWorkers: boolean): P
     secret && createHmac('sha256', secret).update('longshore fleet: peers, version 1').digest('base64url');
   return {
     password,
+    serves: listen !== undefined,
     async serve(resources, dir, onWarning) {
       if (!listen || password === undefined) return undefined;
       for (const message of await keyWarnings(textOf(line, 'key'))) onWarning(message);
@@ -98,6 +102,8 @@ async function readSecret(path: string, option: string): Promise<Buffer> {
 
 export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
+  /** Who has kept an archive of an image that is being copied. */
+  readonly archives: ArchivePeerLookup;
   /** Looks who is there now. */
   refresh(): Promise<void>;
   readonly copyFrom: NonNullable<ImageTools['copyFrom']>;
@@ -159,6 +165,17 @@ export async function followPeers(
         repository: `${host}/${repository}`,
         origin,
       }));
+    },
+    archives(digest) {
+      const known = (holders.get(digest) ?? []).filter((names) => names.length > 0);
+      // who has brought it has kept it; who has copied it may have had the image already, without its archive
+      const some = known.flatMap(([, ...copiers]) => copiers);
+      const start = Math.floor(Math.random() * Math.max(1, some.length));
+      const few = [...some.slice(start), ...some.slice(0, start)].slice(0, most);
+      const names = new Set([...few, ...known.flatMap(([first = '']) => first)]);
+      return Array.from(names, (name) => byWorker.get(name))
+        .filter((origin) => origin !== undefined)
+        .map((origin) => ({ origin, user, password }));
     },
     async copyFrom(workers, documents) {
       if (!workers.some((name) => byWorker.has(name))) await refresh().catch(ignore); // they have just begun

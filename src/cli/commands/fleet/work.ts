@@ -115,8 +115,10 @@ export const runFleetWork: Run = async (io, line) => {
           onEvent(event);
           progress.onEvent(event);
         };
-        const lookup = lookupBy(batch, claimsOf(batch), peers);
-        return place.openTools(batch, take, { lookup, copyFrom: peers?.copyFrom });
+        return place.openTools(batch, take, {
+          peers: lookupBy(batch, claimsOf(batch), peers),
+          ...{ archivePeers: peers?.archives, copyFrom: peers?.copyFrom, servesOthers: sharing.serves },
+        });
       },
       openSharing: (batch) => {
         const ofBatch = claimsOf(batch);

@@ -1,11 +1,14 @@
 import { rm } from 'node:fs/promises';
 
 import type { Batch, BatchTrust } from '../../../fleet/batch.ts';
-import type { ImageTools } from '../../../fleet/bring.ts';
+import type { ImageReport, ImageTools } from '../../../fleet/bring.ts';
+import type { UrlValidators } from '../../../fleet/result.ts';
 import {
   type ActionOptions,
   createPusher,
   type EventSink,
+  isHttpUrl,
+  isImageId,
   type Keystore,
   makeScratch,
   openKeystore,
@@ -35,7 +38,8 @@ export type Workplace = {
   openTools(
     batch: Batch,
     onEvent: EventSink,
-    from: { readonly lookup: ActionOptions['peers']; readonly copyFrom: ImageTools['copyFrom'] },
+    from: Pick<ActionOptions, 'peers' | 'archivePeers'> &
+      Pick<ImageTools, 'copyFrom'> & { readonly servesOthers: boolean },
   ): Promise<ImageTools>;
 };
 
@@ -75,8 +79,8 @@ export async function openWorkplace(
     store,
     dir: storeDirectory(settings),
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
-    async openTools(batch, onEvent, { lookup: peers, copyFrom }) {
-      const { keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
+    async openTools(batch, onEvent, { peers, archivePeers, copyFrom, servesOthers }) {
+      const { use, keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
       const credentials = registryCredentials(environment, onWarning);
       await using opening = new AsyncDisposableStack();
       const { trustedRoot } = directories;
@@ -93,6 +97,8 @@ export async function openWorkplace(
             (await asking.registryCredentials?.(...of)) ?? credentials(...of),
         }),
         ...(peers && { peers }),
+        ...(archivePeers && { archivePeers }),
+        ...(use === 'everywhere' && servesOthers && { keepArchives: true }), // others check signatures, which are about these bytes
         ...(keep && { keep }),
         platform,
         referrers,
@@ -107,6 +113,10 @@ export async function openWorkplace(
         copyFrom,
         findImages: (apps, call) => finder.findImages(apps, call),
         findStored: (apps, call) => stored.findImages(apps, call),
+        validatorsOf: (locked) => validatorsOf(store, locked),
+        async noteValidators(validators) {
+          for (const one of validators) await noteValidators(store, one);
+        },
         async pushImage(image, signal) {
           if (!pusher || to === undefined) throw new TypeError('the batch has no target');
           const { outcomes } = await pusher.pushImages([image], { to, scoped, noOverwrite, signal });
@@ -122,6 +132,34 @@ export async function openWorkplace(
       };
     },
   };
+}
+
+/** A server may say so much of the version of what it gives; more is not handed on. */
+const maxValidator = 1024;
+
+async function validatorsOf(store: Store, locked: ImageReport['locked']): Promise<UrlValidators[]> {
+  const found: UrlValidators[] = [];
+  for (const [reference, { imageID, digest, url = reference }] of locked) {
+    if (digest === undefined || imageID === undefined || !isImageId(imageID) || !isHttpUrl(url)) continue;
+    const { imageId, etag, lastModified } = (await store.getRemote(url)) ?? {};
+    const length = (etag?.length ?? 0) + (lastModified?.length ?? 0);
+    if (imageId !== imageID || length === 0 || length > maxValidator) continue;
+    found.push({
+      url,
+      imageID,
+      ...(etag !== undefined && { etag }),
+      ...(lastModified !== undefined && { lastModified }),
+    });
+  }
+  return found;
+}
+
+/** Of what this machine has from the server itself, it knows better. */
+async function noteValidators(store: Store, { url, imageID, etag, lastModified }: UrlValidators): Promise<void> {
+  const known = await store.getRemote(url);
+  if (known?.imageId !== imageID || known.etag !== undefined || known.lastModified !== undefined) return;
+  const said = { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
+  await store.putRemote(url, { ...known, ...said });
 }
 
 function mostOf(asked: number | 'auto' | undefined, most: number): number {
