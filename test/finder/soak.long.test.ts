@@ -44,8 +44,8 @@ test(`batches that are aborted, and whose callbacks, threads and stores fail the
   t.log(report);
   const { before, after, longest, faults } = report;
   t.deepEqual(faults, []);
-  // Below 1 s where the machine has nothing else to do. A task that waits for a thread that starts is waited for, and a busy machine
-  // takes its time over that; what would hang is given up after 5 s.
+  // Below 0.5 s, half of it the processor time of threads that start: a machine may be several times slower. What would hang is given
+  // up after 5 s.
   t.true(longest.ms <= 2_000, `${longest.ms} ms: ${longest.what}`);
   t.true(after.files.length <= before.files.length, 'file descriptors');
   t.true(after.threads <= before.threads, 'threads');

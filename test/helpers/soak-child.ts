@@ -2,7 +2,7 @@
  * Runs many batches on one data directory, and meanwhile aborts them, has callbacks throw, ends threads, and closes what they work
  * with. Prints a SoakReport as JSON. Usage: soak-child.ts JSON, of SoakOptions.
  */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Worker } from 'node:worker_threads';
@@ -36,7 +36,7 @@ export type SoakReport = {
   /** With everything closed: after the first batches, and after the last. */
   readonly before: Usage;
   readonly after: Usage;
-  /** The longest time from what ends a batch, or from a close, to the end, while this process could run. */
+  /** The longest time from what ends a batch, or from a close, to the end, while the threads of this process could run. */
   readonly longest: { readonly ms: number; readonly what: string };
   /** What must not happen. */
   readonly faults: readonly string[];
@@ -72,18 +72,46 @@ const below = (most: number): number => Math.floor(random() * most);
 const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T; // of lists that are not empty
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A clock that stands still while the event loop does: what a busy machine takes away is not counted. */
-const tickMs = 20;
-let ticks = 0;
-setInterval(() => (ticks += 1), tickMs).unref();
+/** How long each thread of this process was ready to run so far, and had no processor, in ms; none where the system does not tell. */
+function readWaits(): ReadonlyMap<string, number> {
+  const waits = new Map<string, number>();
+  for (const thread of existsSync('/proc/self/task') ? readdirSync('/proc/self/task') : []) {
+    try {
+      const [, waitedNs = ''] = readFileSync(`/proc/self/task/${thread}/schedstat`, 'utf8').split(' ');
+      waits.set(thread, Number(waitedNs) / 1e6);
+    } catch {
+      // it has ended meanwhile
+    }
+  }
+  return waits;
+}
+
+/**
+ * A clock of what this process takes by itself, in ms. It stands still while the event loop does, and while threads wait for a
+ * processor. Who only sleeps waits for none: what hangs is timed nearly in full, since the clock itself rarely has to run.
+ */
+const tickMs = 250;
+let clock = 0;
+let waits = readWaits();
+let readAt = performance.now();
+function readClock(): number {
+  const known = waits;
+  const from = readAt;
+  waits = readWaits();
+  readAt = performance.now();
+  let ms = readAt - from;
+  for (const [thread, waited] of waits) ms -= waited - (known.get(thread) ?? 0);
+  return (clock += Math.min(tickMs, Math.max(0, ms)));
+}
+setInterval(readClock, tickMs).unref();
 let longest = { ms: 0, what: '' };
-const note = (what: string, fromTick: number): void => {
-  const ms = (ticks - fromTick) * tickMs;
+const note = (what: string, from: number): void => {
+  const ms = Math.round(readClock() - from);
   if (ms > longest.ms) longest = { ms, what };
 };
 
 async function timed(what: string, ending: Promise<void>): Promise<void> {
-  const from = ticks;
+  const from = readClock();
   await ending;
   note(what, from);
 }
@@ -123,7 +151,7 @@ function check({ status, error }: Outcome, mishap: Mishap): void {
   if (!isExpected) faults.push(`${mishap}: ${error.code}: ${error.message}`);
 }
 
-type Running = { readonly stop: AbortController; readonly ended: Promise<void>; sinceTick: number | undefined };
+type Running = { readonly stop: AbortController; readonly ended: Promise<void>; since: number | undefined };
 
 function startBatch(finder: Finder, mishap: Mishap, thrown: Error): Running {
   const images = Array.from({ length: 1 + below(10) }, () => pick(random() < 0.8 ? good : bad));
@@ -141,12 +169,12 @@ function startBatch(finder: Finder, mishap: Mishap, thrown: Error): Running {
   };
   const running: Running = {
     stop,
-    sinceTick: undefined,
+    since: undefined,
     ended: finder
       .findImages(images, { signal: stop.signal, onOutcome })
       .then(told, rejected)
       .then(() => {
-        if (running.sinceTick !== undefined) note(`after: ${mishap}`, running.sinceTick);
+        if (running.since !== undefined) note(`after: ${mishap}`, running.since);
       }),
   };
   return running;
@@ -198,10 +226,10 @@ async function runRound(opened: Opened): Promise<{ readonly batches: number; rea
   await sleep(below(120));
   const closing: Promise<void>[] = [];
   const endsAll = bringAbout(mishap, opened, closing);
-  for (const running of all) if (endsAll) running.sinceTick = ticks;
+  for (const running of all) if (endsAll) running.since = readClock();
   await sleep(below(100));
   for (const running of endsAll ? [] : all) {
-    running.sinceTick = ticks;
+    running.since = readClock();
     running.stop.abort(new Error('enough'));
   }
   await Promise.all([...all.map(({ ended }) => ended), ...closing]);
