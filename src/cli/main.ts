@@ -8,6 +8,7 @@ import { openStandardOutput } from './output/write.ts';
  */
 export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = 1;
+  delete process.env['DEBUG']; // packages that we use would print what they send, the password of a queue among it
   const stdout = openStandardOutput();
   filterWarnings();
   const interruption = listenForSignals(process.env);

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { type ErrorDetails, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
-import { describeErrno, errnoOf } from '../system/errno.ts';
+import { describeErrno, errnoOf, tlsProblem } from '../system/errno.ts';
 import { abortable } from '../system/single-flight.ts';
 
 const debug = debugLog('fleet');
@@ -137,13 +137,14 @@ async function openOnce(
   const { rootCertificates } = ca === undefined ? { rootCertificates: [] } : await import('node:tls');
   const { host, port, db, isTls, login } = address;
   let isWaitedFor = false;
-  const redis = new Redis({
+  const client = new Redis({
     ...{ host, port, db, lazyConnect: true, connectTimeout: answerMs },
     ...login,
     ...(isTls && { tls: ca === undefined ? {} : { ca: [...rootCertificates, ca] } }),
     maxRetriesPerRequest: isPatient ? null : 5,
     retryStrategy: (times) => (isWaitedFor ? Math.min(times * 100, retryMs) : null),
   });
+  const redis = endsBetweenTries(client);
   let last: unknown;
   const opened = Promise.withResolvers<void>();
   const timer = setTimeout(() => opened.reject(new Error('no answer')), answerMs);
@@ -162,10 +163,25 @@ async function openOnce(
   isWaitedFor = true;
   warnWhileAway(redis, address, onWarning);
   const abandon = (): void => {
-    isWaitedFor = false;
-    if (redis.status !== 'reconnecting') redis.disconnect(); // then ioredis would leave what was asked without an answer
+    isWaitedFor = false; // for connections made of this one, too
+    redis.disconnect();
   };
   return { redis, abandon };
+}
+
+/**
+ * A client that is disconnected while it waits for its next try to connect ends at once. ioredis would not end then, and leave without an
+ * answer what was asked of it: BullMQ waits for that.
+ */
+function endsBetweenTries(redis: Redis): Redis {
+  const [disconnect, duplicate] = [redis.disconnect.bind(redis), redis.duplicate.bind(redis)];
+  return Object.assign(redis, {
+    disconnect(reconnect = false): void {
+      if (!reconnect && redis.status === 'reconnecting') redis.status = 'wait'; // as one that was never connected
+      disconnect(reconnect);
+    },
+    duplicate: (...options: Parameters<typeof duplicate>) => endsBetweenTries(duplicate(...options)),
+  });
 }
 
 /** ioredis and BullMQ print what they think of a Redis, in words of theirs and once for each connection. What matters of it is a warning of ours. */
@@ -220,9 +236,10 @@ function reasonOf(error: unknown, isTls: boolean): Reason {
   const { message, code } = error as { readonly message?: string; readonly code?: unknown };
   const errno = errnoOf(error) ?? errnoOf((error as { readonly errors?: readonly unknown[] }).errors?.[0]);
   const word = /^[A-Z]{2,20}(?= |$)/.exec(message ?? '')?.[0] ?? '';
-  if (typeof code === 'string' && /^(?:ERR_SSL_|ERR_TLS_|EPROTO$|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code))
-    return { reason: 'tls', why: `cannot be reached by TLS: ${code}` };
-  if (errno !== undefined && !(isTls && errno === 'ECONNRESET'))
+  const problem = typeof code === 'string' ? tlsProblem(code) : undefined;
+  if (problem !== undefined) return { reason: 'tls', why: `cannot be reached by TLS: ${problem}` };
+  if (errno !== undefined && errno !== 'ECONNRESET')
+    // that is what the wrong protocol leads to
     return { reason: 'unreachable', why: `cannot be reached: ${describeErrno(errno).what}` };
   if (word === 'NOAUTH') return { reason: 'password', why: 'wants a password' };
   if (word === 'WRONGPASS') return { reason: 'password', why: 'does not accept the user or the password' };

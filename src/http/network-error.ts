@@ -1,6 +1,6 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
-import { systemFailure } from '../system/errno.ts';
+import { systemFailure, tlsProblem } from '../system/errno.ts';
 import type { HttpTimeouts } from './contract.ts';
 
 /** The bytes of the body when an exchange failed; undefined if it failed before the headers. */
@@ -26,7 +26,7 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
     );
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout('connection to', timeouts.connectMs);
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout('answer from', timeouts.headersMs);
-  const certificate = certificateProblem(code);
+  const certificate = tlsProblem(code);
   if (certificate !== undefined) {
     return new ImageError('TLS', `${certificate} (${who})`, { ...shown, reason: code }, { cause: error });
   }
@@ -97,26 +97,6 @@ function isMalformed(code: string, error: Error, progress: Progress): boolean {
   if (code === 'UND_ERR_SOCKET') return /^bad (response|upgrade)$/.test(error.message);
   return code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'; // before the body
 }
-
-function certificateProblem(code: string): string | undefined {
-  if (code in certificates) return certificates[code];
-  if (/^(CERT_|UNABLE_TO_|CRL_|ERROR_IN_|INVALID_)/.test(code)) return `the certificate is not valid: ${code}`;
-  return /^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code) ? `no TLS connection: ${code}` : undefined;
-}
-
-const unknownAuthority = 'the certificate is signed by an unknown authority';
-
-const certificates: Readonly<Record<string, string>> = {
-  CERT_HAS_EXPIRED: "the certificate has expired, or this machine's clock is wrong",
-  CERT_NOT_YET_VALID: "the certificate is not valid yet, or this machine's clock is wrong",
-  CERT_REVOKED: 'the certificate is revoked',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
-  DEPTH_ZERO_SELF_SIGNED_CERT: unknownAuthority,
-  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
-};
 
 /** The codes of the system and of undici for a failed connection; any other code means a bug. */
 const networkCodes = /^(E(?!RR_)[A-Z0-9_]+|UND_ERR_(SOCKET|RES_CONTENT_LENGTH_MISMATCH))$/;

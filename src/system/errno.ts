@@ -80,3 +80,24 @@ function textOf(errno: string): string {
     .find(([name]) => name === errno);
   return known?.[1] ?? 'the system failed';
 }
+
+/** What is wrong with a certificate, or with TLS, by the code of an error; undefined for other errors. */
+export function tlsProblem(code: string): string | undefined {
+  if (Object.hasOwn(certificates, code)) return certificates[code];
+  if (/^(CERT_|UNABLE_TO_|CRL_|ERROR_IN_|INVALID_)/.test(code)) return `the certificate is not valid: ${code}`;
+  return /^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code) ? `no TLS connection: ${code}` : undefined;
+}
+
+const unknownAuthority = 'the certificate is signed by an unknown authority';
+
+const certificates: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "the certificate has expired, or this machine's clock is wrong",
+  CERT_NOT_YET_VALID: "the certificate is not valid yet, or this machine's clock is wrong",
+  CERT_REVOKED: 'the certificate is revoked',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  DEPTH_ZERO_SELF_SIGNED_CERT: unknownAuthority,
+  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
+};

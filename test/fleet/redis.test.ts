@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { connectQueue, parseQueueAddress, parseQueueLogin, type QueueOptions } from '../../src/fleet/redis.ts';
+import { makeCertificate } from '../helpers/certificates.ts';
 import { type RedisOptions, startRedis } from '../helpers/redis.ts';
 
 const secret = 'hunter2';
@@ -121,6 +123,19 @@ test('what is no Redis, or not there, is said to be that', async (t) => {
     createServer((socket) => socket.destroy()),
   );
   t.is(await whyNot(t, `redis://:${secret}@${closing}`), 'unreachable');
+  const resetting = await listen(
+    t,
+    createServer((socket) => socket.resetAndDestroy()),
+  );
+  await t.throwsAsync(connect(t, `redis://${resetting}`), {
+    message: /ends the connection; if it wants TLS, .*rediss:/,
+  });
+  const { cert, key, ca } = await makeCertificate(['redis.test']);
+  const other = await listen(t, createTlsServer({ cert, key }));
+  await t.throwsAsync(connect(t, `rediss://${other}`), { message: /by TLS: the certificate is signed by an unknown/ });
+  await t.throwsAsync(connect(t, `rediss://${other}`, { ca }), {
+    message: /by TLS: the certificate is for another host/,
+  });
   const gone = createServer();
   const nobody = await listen(t, gone);
   gone.close();
@@ -141,6 +156,28 @@ test('who is stopped while a queue does not answer leaves no connection', async 
   stop.abort(new Error('stopped'));
   await t.throwsAsync(connecting, { message: 'stopped' });
   await closed.promise;
+});
+
+test('a connection that is ended between two tries to connect ends, and what was asked of it fails: nobody waits for that', async (t) => {
+  const redis = await redisOf(t);
+  if (!redis) return;
+  const { redis: first, abandon } = await connect(t, redis.url, { isPatient: true });
+  const second = first.duplicate({ lazyConnect: false });
+  second.on('error', () => undefined);
+  await second.set('a', 'b');
+  const away = Promise.all([once(first, 'reconnecting'), once(second, 'reconnecting')]);
+  await redis.kill();
+  await away;
+  for (const [client, end] of [
+    [second, () => second.disconnect()],
+    [first, abandon],
+  ] as const) {
+    t.is(client.status, 'reconnecting');
+    const [asked, ended] = [client.get('a'), once(client, 'end')];
+    end();
+    await t.throwsAsync(asked, { message: 'Connection is closed.' });
+    await ended;
+  }
 });
 
 test('a queue that comes later is waited for, and one that is away is said to be away once, and to be back', async (t) => {

@@ -33,7 +33,7 @@ const adviceForBatch: Readonly<Record<ErrorDetails['BATCH_INVALID']['why'], stri
 const adviceForQueue: Readonly<Record<ErrorDetails['QUEUE_UNAVAILABLE']['reason'], string>> = {
   unreachable: 'Check the address of --queue, and that Redis runs there',
   password: 'Check the user and password, in the file of --queue-auth or the URL of LONGSHORE_QUEUE',
-  tls: 'Use rediss:// if Redis wants TLS, and name the authority of its certificate with --queue-ca',
+  tls: 'Name the authority of its certificate with --queue-ca, and the host as the certificate has it; rediss:// needs a port for TLS',
   notRedis: 'Check the address of --queue: something else answers there',
 };
 

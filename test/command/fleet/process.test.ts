@@ -29,7 +29,8 @@ test('what the packages of the queue print themselves does not stand beside the 
   await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
   t.is((await longshore('fleet', 'submit', ...images, '--batch=monday')).code, 0);
   const { run } = await openShell(t);
-  const environment = { ...environmentOf('one'), LONGSHORE_QUEUE: `redis://:needless@127.0.0.1:${redis.port}` };
+  const queue = `redis://:needless@127.0.0.1:${redis.port}`;
+  const environment = { ...environmentOf('one'), LONGSHORE_QUEUE: queue, DEBUG: '*' };
   const { code, stderr } = await run('longshore fleet work --name=one --batch=monday', environment);
   t.is(code, 0, stderr);
   t.regex(stderr, /^warning: redis:\S+ has the maxmemory-policy allkeys-lru: /m);
