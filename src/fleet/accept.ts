@@ -42,8 +42,10 @@ export async function acceptBatch(envelope: string, accept: AcceptBatch): Promis
   const refuse = (why: ErrorDetails['BATCH_INVALID']['why'], message: string) =>
     new ImageError('BATCH_INVALID', `the batch ${message}`, { why, batch: name });
   if (name !== accept.name) throw refuse('content', `${name} is in the queue under another name, ${show(accept.name)}`);
-  if (createdAtMs > nowMs + skewMs) throw refuse('future', `was created in the future, at ${isoTime(createdAtMs)}`);
-  if (expiresAtMs <= nowMs) throw refuse('expired', `expired at ${isoTime(expiresAtMs)}`);
+  const here = `the clock here says ${isoTime(nowMs)}`;
+  if (createdAtMs > nowMs + skewMs)
+    throw refuse('future', `was created in the future, at ${isoTime(createdAtMs)}: ${here}`);
+  if (expiresAtMs <= nowMs) throw refuse('expired', `expired at ${isoTime(expiresAtMs)}: ${here}`);
   const before = await used?.find(batch.id);
   if (before && before.name !== name) throw refuse('used', `has the id of another one, ${before.name}`);
   if (before?.isCancelled) throw refuse('cancelled', 'was cancelled');

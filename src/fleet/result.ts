@@ -248,9 +248,12 @@ export async function openPresence(
   nowMs: number,
 ): Promise<Signed<Presence>> {
   const signed = await openDocument(presenceKind, envelope, keys);
-  const isFuture = signed.value.atMs > nowMs + skewMs;
-  if (!isFuture && signed.value.atMs >= nowMs - skewMs) return signed;
-  const message = `the presence of ${signed.value.worker} is not of now`;
+  const { worker, atMs } = signed.value;
+  const aheadMs = atMs - nowMs;
+  if (Math.abs(aheadMs) <= skewMs) return signed;
+  const isFuture = aheadMs > 0;
+  // rounded, so that it is the same at the next look
+  const message = `the clock of ${worker} is ${Math.round(Math.abs(aheadMs) / 60_000)} min ${isFuture ? 'ahead of' : 'behind'} the one here`;
   throw new ImageError('BATCH_INVALID', message, { why: isFuture ? 'future' : 'expired' });
 }
 

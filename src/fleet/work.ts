@@ -88,9 +88,10 @@ function createRefused({ onWarning, nowMs }: Pick<WorkContext, 'onWarning' | 'no
   const refused = new Map<string, { readonly why: string; readonly untilMs: number }>();
   return {
     has: (name: string, now: number) => (refused.get(name)?.untilMs ?? 0) > now,
-    note(name: string, { message }: ImageError): void {
-      if (refused.get(name)?.why !== message) onWarning(`the batch ${show(name)} is left to others: ${message}`);
-      refused.set(name, { why: message, untilMs: nowMs() + refusedMs });
+    note(name: string, error: ImageError): void {
+      const why = hasCode(error, 'BATCH_INVALID') ? error.details.why : error.message; // without the time, which goes on
+      if (refused.get(name)?.why !== why) onWarning(`the batch ${show(name)} is left to others: ${error.message}`);
+      refused.set(name, { why, untilMs: nowMs() + refusedMs });
     },
   };
 }

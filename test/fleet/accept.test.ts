@@ -59,9 +59,18 @@ test('a batch is refused that is forged, not yet or no longer valid, or for anot
   t.is(await why(t, acceptBatch(await sign(batch, { ...other, keyId: key.keyId }), accept)), 'signature');
   t.is(await why(t, acceptBatch('', accept)), 'signature');
   t.is(await why(t, acceptBatch('x'.repeat(1_000_000), accept)), 'signature');
-  t.is(await why(t, acceptBatch(await sign(), { ...accept, nowMs: batch.createdAtMs - 6 * minute })), 'future');
+  const early = acceptBatch(await sign(), { ...accept, nowMs: batch.createdAtMs - 6 * minute });
+  t.is(await why(t, early), 'future');
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  const [there, here] = [iso(batch.createdAtMs), iso(batch.createdAtMs - 6 * minute)];
+  await t.throwsAsync(early, {
+    message: `the batch was created in the future, at ${there}: the clock here says ${here}`,
+  });
   t.truthy(await acceptBatch(await sign(), { ...accept, nowMs: batch.createdAtMs - 4 * minute }));
-  t.is(await why(t, acceptBatch(await sign(), { ...accept, nowMs: batch.expiresAtMs })), 'expired');
+  const late = acceptBatch(await sign(), { ...accept, nowMs: batch.expiresAtMs });
+  t.is(await why(t, late), 'expired');
+  const end = iso(batch.expiresAtMs);
+  await t.throwsAsync(late, { message: `the batch expired at ${end}: the clock here says ${end}` });
   t.is(await why(t, acceptBatch(await sign(), { ...accept, name: 'other' })), 'content');
   const next = await envelopeOf(JSON.stringify({ v: 2, secret: 'of the future' }), batchKind.payloadType, key);
   t.is(await why(t, acceptBatch(next, accept)), 'version');

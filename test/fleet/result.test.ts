@@ -117,8 +117,14 @@ test('a worker is there for as long as what it has signed is new, at an address 
   const presence = { worker: 'node-1', atMs: nowMs, origin: 'https://node-1.test:8443' };
   const envelope = await signPresence(presence, key);
   t.deepEqual(await openPresence(envelope, keys, nowMs), { value: presence, keyId: key.keyId });
-  for (const at of [nowMs - 6 * 60_000, nowMs + 6 * 60_000])
-    await t.throwsAsync(openPresence(envelope, keys, at), refused);
+  for (const [at, how] of [
+    [nowMs - 6 * 60_000, 'ahead of'],
+    [nowMs + 6 * 60_000, 'behind'],
+  ] as const)
+    await t.throwsAsync(openPresence(envelope, keys, at), {
+      ...refused,
+      message: `the clock of node-1 is 6 min ${how} the one here`,
+    });
   await t.throwsAsync(openPresence(envelope, acceptedKey(newSigningKey()), nowMs), refused);
   t.truthy(await signPresence({ ...presence, origin: 'http://127.0.0.1:8080' }, key));
   for (const origin of [

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
+import type { Outcome } from '../../../src/events.ts';
+import { signResult } from '../../../src/fleet/result.ts';
+import { readSigningKey } from '../../../src/image/sigstore/dsse.ts';
 import { openCommandFleet } from '../../helpers/fleet-command.ts';
 import { startRedis } from '../../helpers/redis.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -140,6 +143,30 @@ test('results and batches that no named key has signed are shown as such, and do
     shown.stderr,
     /^warning: without --accept and --accept-worker the word of everybody who can write to the queue is/m,
   );
+});
+
+test('a worker whose clock is wrong is named, and its times are put where they can be', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, longshore, images, redis } = fleet;
+  const [image = ''] = images;
+  const dayMs = 24 * 60 * 60_000;
+  const submitted = await longshore('fleet', 'submit', image, '--batch=one', '--output=json');
+  const { id } = JSON.parse(submitted.stdout) as { readonly id: string };
+  const key = await readSigningKey(join(directory, 'worker.pem'), '--worker-key');
+  const endedAtMs = Date.now() + dayMs;
+  const outcome = { reference: image, index: 0, status: 'cancelled' } as Outcome;
+  const about = { id, index: 0, worker: 'ahead', outcome, nodes: [], locked: [], tries: 1 };
+  const envelope = await signResult({ ...about, startedAtMs: endedAtMs - 1000, endedAtMs }, key);
+  await redis.ask('HSET', `{longshore}:fleet:results:${id}`, '0', envelope);
+  await redis.ask('RPUSH', `{longshore}:fleet:order:${id}`, '0');
+  const { stdout, stderr } = await longshore('fleet', 'result', 'one', '--output=json');
+  t.regex(
+    stderr,
+    /^warning: the clock of ahead is wrong: it says \S+ to \S+ of an image of this batch, and now is \S+Z$/m,
+  );
+  const { totals } = JSON.parse(stdout) as { readonly totals: { readonly durationMs: number } };
+  t.true(totals.durationMs < dayMs / 2, stdout);
 });
 
 test('no Redis, a wrong password and something else that answers are told apart, and no password is shown', async (t) => {

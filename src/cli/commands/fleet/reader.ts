@@ -110,6 +110,7 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
   const [known, doubted] = [new Set<string>(), new Set<string>()];
   /** The workers that brought images, and the images that failed, which nobody copies. */
   const [brought, failed] = [new Map<number, Pick<Result, 'worker'>>(), new Set<number>()];
+  const withTimes = createTimes(batch, onWarning);
   let next = 0;
 
   const take = async ({ field, envelope }: Kept): Promise<readonly WatchedResult[]> => {
@@ -128,7 +129,7 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
     const isCopy = field !== resultField(value, false);
     if (!isCopy && value.outcome.error) failed.add(value.index);
     else if (!isCopy) brought.set(value.index, { worker: value.worker });
-    return [{ ...value, isCopy }];
+    return [{ ...withTimes(value), isCopy }];
   };
 
   const isCancelled = async (): Promise<boolean> => {
@@ -165,5 +166,27 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
       return found;
     },
     news: (signal) => ledger.news(signal).catch(() => undefined), // the caller looks at its signal
+  };
+}
+
+/** Clocks of two machines may differ by this much. */
+const skewMs = 5 * 60_000;
+
+/** The times of results, which are between the creation of the batch and now: a worker whose clock is wrong tells others. */
+function createTimes({ createdAtMs }: Batch, onWarning: (message: string) => void): (result: Result) => Result {
+  const warned = new Set<string>();
+  return (result) => {
+    const { worker, startedAtMs, endedAtMs } = result;
+    const nowMs = Math.max(Date.now(), createdAtMs);
+    const isWrong = endedAtMs > nowMs + skewMs || startedAtMs < createdAtMs - skewMs;
+    if (isWrong && !warned.has(worker)) {
+      warned.add(worker);
+      const [from, to, now] = [startedAtMs, endedAtMs, nowMs].map((ms) => new Date(ms).toISOString());
+      onWarning(
+        `the clock of ${worker} is wrong: it says ${from} to ${to} of an image of this batch, and now is ${now}`,
+      );
+    }
+    const within = (ms: number): number => Math.min(Math.max(ms, createdAtMs), nowMs);
+    return { ...result, startedAtMs: within(startedAtMs), endedAtMs: within(endedAtMs) };
   };
 }
