@@ -1,8 +1,9 @@
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 
+import { lazy } from '../src/system/single-flight.ts';
 import { shareMemory } from './memory.ts';
-import { lazy, type Loads, type ReadyMessage, replying } from './tasks.ts';
+import { type Loads, type ReadyMessage, replying } from './tasks.ts';
 
 const given = workerData as {
   readonly compileCache?: string;

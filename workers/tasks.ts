@@ -268,9 +268,3 @@ export function replying<N extends TaskName>(name: N, handler: Handler<N>): (tas
     }
   };
 }
-
-/** Loads a module when it is first needed. Caches the promise, since each import() asks the loader again. */
-export function lazy<T>(load: () => Promise<T>): () => Promise<T> {
-  let loading: Promise<T> | undefined;
-  return () => (loading ??= load());
-}

@@ -270,7 +270,9 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock, knownLevel
     try {
       // a prefetch that is promoted while it waits also waits with the usual priority; the first slot is used
       const first = enter(transfer, ticket, prefetched ? priority.prefetched : atHost);
-      await Promise.race([first, prefetched?.promoted.then(() => enter(transfer, ticket, atHost)) ?? first]);
+      await (prefetched
+        ? Promise.race([first, prefetched.promoted.then(() => enter(transfer, ticket, atHost))])
+        : first);
       signal.throwIfAborted();
       return await work(slot);
     } finally {

@@ -7,6 +7,7 @@ import type { RegistryReference } from '../image/registry-reference.ts';
 import { show, showUrl } from '../image/show.ts';
 import { isHttpUrl } from '../image/url.ts';
 import { debugLog } from '../system/debug.ts';
+import { lazy } from '../system/single-flight.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { fetchByName, findByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
@@ -16,6 +17,9 @@ import { fetchLocked, lockedSigners, nameInLock, pinnedBy } from './lock.ts';
 import { type AtOnce, isStored, kept, signerRefusal, withSigners } from './stored.ts';
 
 const debug = debugLog('fetchers');
+
+/** Not loaded without registry images. */
+const registryModule = lazy(() => import('./registry/fetch.ts'));
 
 /** Fetches one image by any kind of reference. @throws ImageError; the signal's reason if that is aborted. */
 export async function fetchImage(
@@ -30,7 +34,7 @@ export async function fetchImage(
       `${shownOf(reference)}: by ${reference.kind}, policy ${context.policy}${context.verifier ? '' : ', unverified'}`,
   );
   if (reference.kind === 'registry') {
-    const { fetchByRegistry } = await import('./registry/fetch.ts'); // not loaded without registry images
+    const { fetchByRegistry } = await registryModule();
     return fetchByRegistry(context, { ...request, reference }, signal);
   }
   const { lock } = context;

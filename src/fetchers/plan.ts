@@ -1,9 +1,13 @@
 import type { ImageReference } from '../image/reference.ts';
+import { lazy } from '../system/single-flight.ts';
 import { planByFile, planByName, planByUrl } from './archive/plan.ts';
 import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { findById } from './fetch.ts';
 import type { Planned } from './found.ts';
 import { heldBy, nameInLock, pinnedBy } from './lock.ts';
+
+/** Not loaded without registry images. */
+const registryModule = lazy(() => import('./registry/plan.ts'));
 
 /**
  * Finds out what a fetch of one image would do. It reads the store and asks servers, but downloads no image and changes nothing.
@@ -19,7 +23,7 @@ export async function planImage(
   const context = contextFor(shared, request);
   const { reference, pin } = request;
   if (reference.kind === 'registry') {
-    const { planByRegistry } = await import('./registry/plan.ts'); // not loaded without registry images
+    const { planByRegistry } = await registryModule();
     return planByRegistry(context, { ...request, reference }, signal);
   }
   const held = heldBy(context.lock, nameInLock(reference, pin));

@@ -51,11 +51,14 @@ export async function withExchange<T>(
   { transport, options, clock, limiterOf }: HttpContext,
   asked: TransportRequest,
   {
+    host,
     pacing,
     traffic,
     answerMs,
     pace: own,
   }: Pick<{ [K in keyof HttpObserver]: HttpObserver[K] | undefined }, 'pacing' | 'traffic'> & {
+    /** That of the URL. */
+    readonly host: string;
     readonly answerMs: number | undefined;
     readonly pace: RequestOptions['pace'] | undefined;
   },
@@ -66,10 +69,10 @@ export async function withExchange<T>(
   const exchange = new AbortController();
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
-  const received = { bytes: 0 };
+  const received = { bytes: 0, isWhole: false };
   const sent = { bytes: 0 };
   let answer: TransportResponse | undefined;
-  const onEnd = traffic?.begin(new URL(asked.url).host);
+  const onEnd = traffic?.begin(host);
   const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
   const pace = {
     stallMs: Math.min(options.timeouts.stallMs, own?.stallMs ?? Infinity),
@@ -78,8 +81,7 @@ export async function withExchange<T>(
   };
   const onSlow = ({ bytes, what }: Slowness): void => {
     const details = { url: showUrl(asked.url), bytes };
-    const host = show(new URL(asked.url).host);
-    exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${host})`, details));
+    exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${show(host)})`, details));
   };
   const sending = { ...pace, limiter: asked.body && limiterOf([asked.url]), pacing, clock, onSlow, sent };
   const paced = asked.body && paceBody(asked.body, sending, exchange.signal);
@@ -96,7 +98,7 @@ export async function withExchange<T>(
     try {
       return await use({ ...response, body });
     } finally {
-      await finish(response, body, exchange);
+      if (!received.isWhole) await finish(response, body, exchange);
     }
   } finally {
     signal.removeEventListener('abort', stop);
@@ -150,7 +152,7 @@ export async function* watchPace(
   clock: Clock,
   onSlow: (slowness: Slowness) => void,
   pacing?: Pacing,
-  received = { bytes: 0 },
+  received = { bytes: 0, isWhole: false },
 ): AsyncGenerator<Uint8Array, void> {
   let isWaiting = true;
   const silence = setTimeout(() => {
@@ -191,6 +193,7 @@ export async function* watchPace(
       if (rate) since = clock.monotonic();
       silence.refresh();
     }
+    received.isWhole = true;
   } finally {
     clearTimeout(silence);
     clearInterval(rate);

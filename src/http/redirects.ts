@@ -53,7 +53,10 @@ export async function withResponse<T>(
     const hop = await withExchange<Hop<T>>(
       context,
       request,
-      { pacing: observer?.pacing, traffic: observer?.traffic, answerMs: ask.answerMs, pace: ask.pace },
+      {
+        host: from.url.host,
+        ...{ pacing: observer?.pacing, traffic: observer?.traffic, answerMs: ask.answerMs, pace: ask.pace },
+      },
       async (response) => {
         context.health.noteAnswer(from.url.origin);
         debug(() => {

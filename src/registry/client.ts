@@ -81,7 +81,7 @@ export type RegistryClient = {
 };
 
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
-  const sessions = new Map<string, Session>();
+  const sessions = new Map<string, KeyedSession>();
   const warned = new Set<string>();
   const mirrors = createMirrorHealth(options);
   const httpOf = {
@@ -90,7 +90,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     peer: withShortTimeouts(options.http, 'peer'),
   };
 
-  function sessionOf(place: Place): Session {
+  function sessionOf(place: Place): KeyedSession {
     const key = keyOf(place);
     const known = sessions.get(key);
     if (known) return known;
@@ -99,7 +99,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     if (fault) throw fault;
     const http = httpOf[place.kind];
     const own = { ...options, http: place.refusesRedirects ? withoutRedirects(http) : http };
-    const session = createSession(own, place, (text) => warn(`${place.host} says: ${text}`));
+    const session = { key, ...createSession(own, place, (text) => warn(`${place.host} says: ${text}`)) };
     sessions.set(key, session);
     return session;
   }
@@ -117,7 +117,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   async function ask<T>(
     target: RegistryTarget,
-    work: (session: Session, there: Target, place: Place) => Promise<T>,
+    work: (session: KeyedSession, there: Target, place: Place) => Promise<T>,
     signal: AbortSignal,
     isOfOnePlace = false,
   ): Promise<T> {
@@ -160,9 +160,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     getDocument: (target, request, accept, signal) =>
       ask(
         target,
-        async (session, there, place) => {
+        async (session, there) => {
           const { answer, isAuthorized } = await session.getDocument(there, request, signal);
-          return accept(answer, { place: keyOf(place), isAuthorized });
+          return accept(answer, { place: session.key, isAuthorized });
         },
         signal,
       ),
@@ -242,6 +242,9 @@ type Session = {
   download(target: Target, request: Omit<DownloadRequest, SessionFields>, signal: AbortSignal): Promise<Downloaded>;
 };
 
+/** `key` is the text of the place. */
+type KeyedSession = Session & { readonly key: string };
+
 /** @param warn - called with the warnings that the place sends. */
 function createSession(
   context: RegistryOptions,
@@ -265,7 +268,8 @@ function createSession(
     const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal, shared));
     pacing?.onAnswer();
     const url = named ?? `${origin}/v2/${repository}/${withQuery(path, place.query)}`;
-    if (URL.parse(url)?.origin !== origin) return send({ url, ownCredentials: true, onRefusal: explainRefusal });
+    if (named !== undefined && URL.parse(named)?.origin !== origin)
+      return send({ url, ownCredentials: true, onRefusal: explainRefusal });
     let authorization = await reportWaiting(pacing, () => authorizer.authorization(access, shared, signal));
     let isFirst = true;
     for (;;) {

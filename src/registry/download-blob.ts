@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import { ImageError } from '../errors.ts';
 import type { DownloadRequest } from '../http/contract.ts';
@@ -40,7 +40,7 @@ export function downloadBlob(
 }
 
 export function digestOf(bytes: Uint8Array): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+  return parseDigest(`sha256:${hash('sha256', bytes)}`);
 }
 
 /** @throws ImageError SIZE_MISMATCH, DIGEST_MISMATCH @see docs/rules.md R2 */

@@ -128,9 +128,15 @@ function serverOf(host: string): string {
 
 /** @param host - `host[:port]` */
 export function isLoopback(host: string): boolean {
-  const { hostname } = new URL(`http://${host}`);
+  const name = host.replace(/:\d*$/, '');
+  if (isLoopbackName(name)) return true;
+  if (ownName.test(name)) return false;
+  const { hostname = '' } = URL.parse(`http://${host}`) ?? {};
   return isLoopbackName(hostname.replace(/^\[(.*)\]$/, '$1'));
 }
+
+/** A name that the parser of URLs leaves as it is: its last label is none of an address. */
+const ownName = /^(?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*$/;
 
 /** @param name - of a host, or its address without brackets. What a name below `localhost` stands for, a resolver decides. */
 export function isLoopbackName(name: string): boolean {

@@ -11,6 +11,12 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promi
   }
 }
 
+/** Loads a module when it is first needed. Caches the promise, since each import() asks the loader again. */
+export function lazy<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => (loading ??= load());
+}
+
 type Flight<T> = {
   readonly result: Promise<T>;
   readonly controller: AbortController;
@@ -47,6 +53,7 @@ export function singleFlight<T, G extends readonly unknown[] = []>(
   return async (signal, ...given) => {
     signal.throwIfAborted();
     const joined = (flight ??= start(given));
+    if (joined.isOver) return joined.result;
     joined.waiting += 1;
     try {
       return await abortable(joined.result, signal);
@@ -66,6 +73,8 @@ export async function sideBySide<I, T>(
   work: (item: I, signal: AbortSignal) => Promise<T>,
   signal: AbortSignal,
 ): Promise<readonly T[]> {
+  const [only] = items;
+  if (only !== undefined && items.length === 1) return [await work(only, signal)];
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const results = await Promise.all(

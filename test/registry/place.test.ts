@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { tlsFor } from '../../src/compose.ts';
-import { placesOf, ruleFor } from '../../src/registry/place.ts';
+import { isLoopback, placesOf, ruleFor } from '../../src/registry/place.ts';
 import type { MirrorRule } from '../../src/registry/types.ts';
 
 const rule = (prefix: string): MirrorRule => ({ prefix, mirrors: [] });
@@ -79,4 +79,31 @@ test('certificates are not checked for the hosts of insecure rules and mirrors o
   const insecure = ['x.example.com', 'x.example.com:5000', 'there.example', 'there.example:5000', 'm.example:1'];
   t.deepEqual(insecure.filter(isInsecure), insecure);
   t.deepEqual(['example.com', 'a.example', 'b.example', 'm.example', 'x.there.example'].filter(isInsecure), []);
+});
+
+test('this machine is told by its name or address, however that is written', (t) => {
+  for (const host of [
+    'localhost',
+    'localhost:5000',
+    'LocalHost:5000',
+    '127.0.0.1:5000',
+    '127.9.9.9',
+    '127.1',
+    '0x7f.1:80',
+    '[::1]',
+    '[::1]:5000',
+  ])
+    t.true(isLoopback(host), host);
+  for (const host of [
+    'localhost.lan',
+    'lan.localhost',
+    '127.0.0.1.lan:5000',
+    'a127.0.0.1',
+    '10.0.0.1:5000',
+    '128.1',
+    '[::2]:5000',
+    'registry',
+    'xn--a',
+  ])
+    t.false(isLoopback(host), host);
 });

@@ -1,6 +1,6 @@
 import { ImageError } from '../../src/errors.ts';
+import { lazy } from '../../src/system/single-flight.ts';
 import type { Memory } from '../memory.ts';
-import { lazy } from '../tasks.ts';
 import { boundSilence, threadMs } from './bound-silence.ts';
 import { createLookahead, unreadable } from './lookahead.ts';
 

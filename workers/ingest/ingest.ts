@@ -5,12 +5,13 @@ import { threadId } from 'node:worker_threads';
 
 import { parseImageId } from '../../src/image/image-id.ts';
 import { type ImageManifest, parseManifest } from '../../src/image/manifest.ts';
+import { lazy } from '../../src/system/single-flight.ts';
 import { openArchive } from '../decompress/open-archive.ts';
 import { threadMemory } from '../memory.ts';
 import type { SignatureDigests } from '../openpgp/digests.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { createArchiveChecker } from '../tar/tar-checker.ts';
-import { type Handler, lazy } from '../tasks.ts';
+import type { Handler } from '../tasks.ts';
 import { type Filled, withOutput, type Write } from './output.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ReadImageResponse } from './requests.ts';
 import { openSource, type Source } from './source.ts';

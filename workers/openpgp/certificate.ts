@@ -10,16 +10,16 @@ import {
 } from '../../src/image/sigstore/identity.ts';
 import { parseRule } from '../../src/image/sigstore/parse-rule.ts';
 import { setNewest } from '../../src/system/bounded-map.ts';
+import { lazy } from '../../src/system/single-flight.ts';
 import { inspectPublicKey, isPem, splitPem } from '../proofs/public-key.ts';
-import {
-  type InspectedKey,
-  type InspectKeyRequest,
-  type InspectKeyResponse,
-  type InspectKeysResponse,
-  lazy,
-  type RefusedCertificate,
-  type TrustedKey,
-  type VerifySignatureResponse,
+import type {
+  InspectedKey,
+  InspectKeyRequest,
+  InspectKeyResponse,
+  InspectKeysResponse,
+  RefusedCertificate,
+  TrustedKey,
+  VerifySignatureResponse,
 } from '../tasks.ts';
 import type { Key, Subkey } from './openpgp.ts';
 import { dearmorKeys, describeKeyFile, readHeader, tagOf } from './packets.ts';

@@ -1,5 +1,5 @@
 import { ImageError } from '../../src/errors.ts';
-import { lazy } from '../tasks.ts';
+import { lazy } from '../../src/system/single-flight.ts';
 import type { SignaturePacket } from './openpgp.ts';
 import { type SignatureFile, splitSignatureFile, unreadable } from './packets.ts';
 

@@ -1,6 +1,7 @@
 import { hasCode, type ImageError } from '../../src/errors.ts';
+import { lazy } from '../../src/system/single-flight.ts';
 import { fileUnreadable, openFile, readChunks } from '../ingest/read-file.ts';
-import { lazy, type VerifySignatureRequest, type VerifySignatureResponse } from '../tasks.ts';
+import type { VerifySignatureRequest, VerifySignatureResponse } from '../tasks.ts';
 import { readTrusted, type Trusted } from './certificate.ts';
 import { signatureDigests } from './digests.ts';
 import type { Key } from './openpgp.ts';

@@ -1,6 +1,7 @@
 import { usualPayload } from '../../src/image/proof.ts';
 import { isRuleFile } from '../../src/image/sigstore/identity.ts';
-import { lazy, type VerifyImageRequest, type VerifyImageResponse } from '../tasks.ts';
+import { lazy } from '../../src/system/single-flight.ts';
+import type { VerifyImageRequest, VerifyImageResponse } from '../tasks.ts';
 import { hasSigned, readTrustedPublicKeys } from './public-key.ts';
 
 const simpleModule = lazy(() => import('../openpgp/verify-simple.ts'));

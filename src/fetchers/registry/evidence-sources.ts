@@ -7,7 +7,7 @@ import { type Digest, parseDigest } from '../../image/digest.ts';
 import { type Evidence, tooManySignatures } from '../../image/proof.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import { showUrl } from '../../image/show.ts';
-import type { CosignPlace } from '../../registry/cosign.ts';
+import { type CosignPlace, findCosignSignatures, signatureTag } from '../../registry/cosign.ts';
 import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
 import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
 import { isLoopback } from '../../registry/place.ts';
@@ -71,7 +71,6 @@ function cosignSource(context: FetchContext, { key, reference }: WantedImage): E
     place: CosignPlace,
     signal: AbortSignal,
   ): AsyncGenerator<readonly Evidence[]> {
-    const { findCosignSignatures } = await import('../../registry/cosign.ts');
     const ask = <T>(work: (observer: HttpObserver) => Promise<T>): Promise<T> =>
       slots.run(host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
     const get: ReferrersContext['get'] = (_, request) => ask(request);
@@ -107,7 +106,6 @@ function cosignSource(context: FetchContext, { key, reference }: WantedImage): E
       }
       if (fault) throw fault;
       if (!isMissing) return;
-      const { signatureTag } = await import('../../registry/cosign.ts');
       const [subject = ''] = digests;
       const location = `docker://${host}/${repository}:${signatureTag(parseDigest(subject))}`;
       const message = `there is no signature of the image, neither attached to it nor at ${location}`;

@@ -2,7 +2,7 @@ import type { HttpObserver } from '../../http/contract.ts';
 import type { Digest } from '../../image/digest.ts';
 import { showUrl } from '../../image/show.ts';
 import { manifestTarget } from '../../registry/documents.ts';
-import type { Attached } from '../../registry/referrers.ts';
+import { type Attached, findAttached } from '../../registry/referrers.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import { createObserver, type FetchContext } from '../context.ts';
@@ -21,7 +21,6 @@ export async function findReferrers(
 ): Promise<FoundReferrers | undefined> {
   const { slots, registries } = context;
   if (!registries.referrers) return undefined;
-  const { findAttached } = await import('../../registry/referrers.ts');
   const { key, reference: where } = wanted;
   const ask = <T>(work: (observer: HttpObserver) => Promise<T>): Promise<T> =>
     slots.run(where.host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
