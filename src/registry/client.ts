@@ -81,7 +81,7 @@ export type RegistryClient = {
 };
 
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
-  const sessions = new Map<string, KeyedSession>();
+  const sessions = new Map<string, Session>();
   const warned = new Set<string>();
   const mirrors = createMirrorHealth(options);
   const httpOf = {
@@ -90,7 +90,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     peer: withShortTimeouts(options.http, 'peer'),
   };
 
-  function sessionOf(place: Place): KeyedSession {
+  function sessionOf(place: Place): Session {
     const key = keyOf(place);
     const known = sessions.get(key);
     if (known) return known;
@@ -99,7 +99,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     if (fault) throw fault;
     const http = httpOf[place.kind];
     const own = { ...options, http: place.refusesRedirects ? withoutRedirects(http) : http };
-    const session = { key, ...createSession(own, place, (text) => warn(`${place.host} says: ${text}`)) };
+    const session = createSession(own, place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
   }
@@ -117,7 +117,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   async function ask<T>(
     target: RegistryTarget,
-    work: (session: KeyedSession, there: Target, place: Place) => Promise<T>,
+    work: (session: Session, there: Target, place: Place) => Promise<T>,
     signal: AbortSignal,
     isOfOnePlace = false,
   ): Promise<T> {
@@ -232,6 +232,8 @@ type Target = {
 
 /** Sends requests to one place. It connects and gets a token once, and gets another token when that expires. */
 type Session = {
+  /** The text of the place. */
+  readonly key: string;
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what getDocument throws */
   getDocument(
     target: Target,
@@ -242,15 +244,8 @@ type Session = {
   download(target: Target, request: Omit<DownloadRequest, SessionFields>, signal: AbortSignal): Promise<Downloaded>;
 };
 
-/** `key` is the text of the place. */
-type KeyedSession = Session & { readonly key: string };
-
 /** @param warn - called with the warnings that the place sends. */
-function createSession(
-  context: RegistryOptions,
-  place: Pick<Place, 'host' | 'origins' | 'query'>,
-  warn: (text: string) => void,
-): Session {
+function createSession(context: RegistryOptions, place: Place, warn: (text: string) => void): Session {
   const connectOnce = singleFlight(async (signal, observer: HttpObserver | undefined) => {
     const connection = await connect({ ...context, observer }, place, signal);
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
@@ -294,6 +289,7 @@ function createSession(
   }
 
   return {
+    key: keyOf(place),
     getDocument: (target, request, signal) =>
       authorized(
         target,
