@@ -9,7 +9,7 @@ import { parseJsonStrict } from '../image/json.ts';
 import { show } from '../image/show.ts';
 import { checkBlob, type ImagesContext, inParallel } from '../images/check-blob.ts';
 import { copyBlob } from '../images/export.ts';
-import { withPrivateDirectory } from '../images/private-directory.ts';
+import { withWorkDirectory } from '../images/private-directory.ts';
 import { membersOf } from '../images/registry-image.ts';
 import { refName } from '../images/registry-layout.ts';
 import { settleFile } from '../images/write-file.ts';
@@ -98,7 +98,7 @@ async function addTo(
   await requireLayout(layout, target);
   const isMerged = ({ name }: ExportFile): boolean => name in merges;
   const directories = await makeParents(layout.path, files);
-  await withPrivateDirectory(layout, target, async ({ inside }) => {
+  await withWorkDirectory(layout, target, async ({ inside }) => {
     const put = async (content: ExportFile['content'], name: string, position: number): Promise<void> => {
       const temporary = join(inside, String(position));
       await writeContent(context, content, temporary, signal);

@@ -8,7 +8,7 @@ import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
 import { holdDirectory } from '../system/held-directory.ts';
 import { syncDirectory } from '../system/write-files.ts';
-import { withPrivateDirectory } from './private-directory.ts';
+import { withWorkDirectory } from './private-directory.ts';
 
 export type FileTarget = {
   /** Absolute path of the file to make. */
@@ -36,7 +36,7 @@ export async function writeFileTarget(
     await using above = await holdDirectory(parent, { follow: true });
     if (outside !== undefined && isWithin(await realpath(above.path), await realpath(outside)))
       throw new ImageError('USAGE', `${show(target)} is in the store`, {});
-    await withPrivateDirectory(above, parent, async ({ inside }) => {
+    await withWorkDirectory(above, parent, async ({ inside }) => {
       const temporary = join(inside, 'file');
       const place = join(above.path, name);
       await fill(temporary);
