@@ -66,6 +66,8 @@ export type OptionSpec = {
   /** The name of the value in help. */
   readonly placeholder?: string;
   readonly choices?: readonly string[];
+  /** The words that the value is a list of, separated by commas. */
+  readonly words?: readonly string[];
   readonly help: string;
   /** False when a variable could not say what the value belongs to. */
   readonly environment?: false;

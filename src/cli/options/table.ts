@@ -5,7 +5,7 @@ import { askingRows, evidenceRows, fetchRows, lockRows, networkRows } from './fe
 import type { CommandName, OptionSpec } from './option.ts';
 import { listRows, pushRows, serveRows, sharedWithImport, sharedWithList, sharedWithPush } from './push.ts';
 
-const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
+const insecureWords = ['none', 'image', 'tls', 'http', 'pubkey', 'weak-keys', 'ondisk', 'all'];
 
 /** Options of every command. */
 const common = [
@@ -15,7 +15,8 @@ const common = [
     group: 'Trust',
     kind: 'value',
     placeholder: 'LIST',
-    help: `Checks to lift: ${insecureWords}`,
+    words: insecureWords,
+    help: `Checks to lift: ${insecureWords.join(', ')}`,
   },
   {
     name: 'system-config',

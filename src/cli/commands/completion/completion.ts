@@ -50,9 +50,15 @@ function groups(commands: readonly Completed[]): readonly string[] {
   return firstWords(commands).filter((word) => subcommands(commands, word).length > 0);
 }
 
-/** What the value of an option is: words to choose from, a file, a directory, or something that cannot be completed. */
-function valueKind({ name, placeholder = '', choices }: OptionSpec): 'words' | 'file' | 'directory' | 'other' {
+/** What the value of an option is: words to choose one or several from, a file, a directory, or something that cannot be completed. */
+function valueKind({
+  name,
+  placeholder = '',
+  choices,
+  words,
+}: OptionSpec): 'words' | 'list' | 'file' | 'directory' | 'other' {
   if (choices) return 'words';
+  if (words) return 'list';
   if (name === 'from-file' || /FILE/.test(placeholder)) return 'file';
   return placeholder === 'DIR' ? 'directory' : 'other';
 }
@@ -94,6 +100,7 @@ function bashScript(commands: readonly Completed[]): string {
         const pattern = flagsOf(spec).map((flag) => `'${name} ${flag}'`);
         const action = {
           words: `words='${spec.choices?.join(' ') ?? ''}'`,
+          list: `list='${spec.words?.join(' ') ?? ''}'`,
           file: 'files=-f',
           directory: 'files=-d',
           other: ':',
@@ -126,7 +133,7 @@ function bashScript(commands: readonly Completed[]): string {
 ${takesValue(commands)}
 
 _longshore() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} option= command= word= before= words= files= i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} option= command= word= before= words= list= files= i
   if [[ $cur == = ]]; then
     option=$prev cur=
   elif [[ $prev == = ]]; then
@@ -153,6 +160,13 @@ ${options.join('\n')}
     case "$command" in
 ${after.join('\n')}
     esac
+  fi
+  if [[ -n $list ]]; then
+    before=
+    if [[ $cur == *,* ]]; then before=\${cur%,*},; fi
+    for word in $list; do
+      if [[ ,$before != *,$word,* ]]; then words+=" $before$word"; fi
+    done
   fi
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
   if [[ -n $files ]]; then
@@ -225,11 +239,15 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _longshore "$@"; else compd
 }
 
 function zshOptions(spec: OptionSpec): readonly string[] {
-  const { name, short, kind, choices = [], placeholder = 'value', help } = spec;
+  const { name, short, kind, choices = [], words = [], placeholder = 'value', help } = spec;
   const said = `[${help.replaceAll(/[[\]\\]/g, String.raw`\$&`)}]`;
-  const action = { words: `(${choices.join(' ')})`, file: '_files', directory: '_files -/', other: ' ' }[
-    valueKind(spec)
-  ];
+  const action = {
+    words: `(${choices.join(' ')})`,
+    list: ` _values -s , ${placeholder} ${words.join(' ')}`,
+    file: '_files',
+    directory: '_files -/',
+    other: ' ',
+  }[valueKind(spec)];
   const value = kind === 'flag' ? '' : `:${placeholder.replaceAll(':', String.raw`\:`)}:${action}`;
   const many = kind === 'values' || kind === 'named' ? '*' : '';
   const [long, letter] = kind === 'flag' ? [`--${name}`, `-${short}`] : [`--${name}=`, `-${short}+`];
@@ -256,6 +274,7 @@ function fishScript(commands: readonly Completed[]): string {
   const options = optionTable.map((spec) => {
     const value = {
       words: `-x -a '${spec.choices?.join(' ') ?? ''}'`,
+      list: `-x -a '(__fish_complete_list , "string split , ${spec.words?.join(',') ?? ''}")'`,
       file: '-r -F',
       directory: "-x -a '(__fish_complete_directories)'",
       other: '-x',

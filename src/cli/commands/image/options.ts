@@ -21,6 +21,7 @@ export const imageOptions = [
     group: 'Output',
     kind: 'value',
     placeholder: 'LIST',
+    words: imageFields,
     help: `Columns: ${imageFields.join(', ')}`,
     commands: ['image list'],
   },
