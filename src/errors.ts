@@ -22,9 +22,9 @@ export type ErrorDetails = {
 
   /**
    * The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore, an image in an
-   * archive, or what a bundle left out because another store has it.
+   * archive, or what a bundle left out because another store has it, or if the store has archives (ACIs) of it only.
    */
-  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' | 'other-store' };
+  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' | 'other-store' | 'archives-only' };
   /** Several images fit `asked`; `candidates` are some of their IDs. */
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
   /** `asked` has too few digits for the start of an image ID or a digest. */

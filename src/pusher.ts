@@ -219,5 +219,5 @@ async function findRegistryImages(store: Store, asked: string): Promise<readonly
 
 function archiveError(asked: string): ImageError<'NOT_IN_STORE'> {
   const message = 'it is an archive (ACI), which a registry does not take, and the store has no registry image of it';
-  return new ImageError('NOT_IN_STORE', message, { asked });
+  return new ImageError('NOT_IN_STORE', message, { asked, of: 'archives-only' });
 }

@@ -84,14 +84,18 @@ export async function select(
   }
   const missing = await addDependencies(store, archives, platform, signal);
   const left =
-    skipped === 0 ? [] : [`${skipped} archives (ACIs) are left out: the format takes images of registries only`];
+    skipped === 0
+      ? []
+      : [
+          `${skipped} ${skipped === 1 ? 'archive (ACI) is' : 'archives (ACIs) are'} left out: the format takes images of registries only`,
+        ];
   const selection = { images: [...images.values()], archives: [...archives.values()] };
   return { selection, failures, warnings: [...left, ...missing] };
 }
 
 function archiveError(asked: string): ImageError {
   const message = 'it is an archive (ACI), which the format does not take, and the store has no registry image of it';
-  return new ImageError('NOT_IN_STORE', message, { asked });
+  return new ImageError('NOT_IN_STORE', message, { asked, of: 'archives-only' });
 }
 
 /** Adds what archives depend on, at any depth. @returns what the store does not have of it */

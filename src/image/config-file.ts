@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { describeErrno, errnoOf, isNoEntry } from '../system/errno.ts';
 import { readFound, readNamed } from '../system/files.ts';
 import { show } from './show.ts';
 
@@ -65,5 +65,5 @@ function unreadable(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
   const isNotFile = errno === 'EFTYPE' || errno === 'EISDIR';
-  return configInvalid(path, isNotFile ? 'is no regular file' : `cannot be read: ${errno}`, error);
+  return configInvalid(path, isNotFile ? 'is no regular file' : `cannot be read: ${describeErrno(errno).what}`, error);
 }

@@ -77,7 +77,7 @@ export function requireDistinct(images: Iterable<{ readonly reference: string; r
     .map(([name, references]) => `${show(name)} for ${[...references].map((one) => show(one)).join(' and ')}`);
   const more = conflicts.length > shownConflicts ? `; and ${conflicts.length - shownConflicts} more` : '';
   const message = `several images would get the same name at the target: ${shown.join('; ')}${more}`;
-  throw new ImageError('USAGE', message, { option: 'to' });
+  throw new ImageError('USAGE', message, { option: 'scoped' });
 }
 
 /** The same for references of images that are not at hand yet. @throws USAGE */

@@ -222,7 +222,10 @@ test('a policy that cannot be followed ends the run before any work', async (t) 
   }
   const missing = await fetch('unsigned/app:1', '--policy', at('nowhere.json'));
   t.is(missing.code, 2);
-  t.regex(missing.stderr, /CONFIG_INVALID: "\S+nowhere\.json": cannot be read/);
+  t.regex(
+    missing.stderr,
+    /CONFIG_INVALID: "\S+nowhere\.json": cannot be read: it is not there \(ENOENT\)\. Check the path\./,
+  );
   t.is(registry.requests.length, 0);
 });
 

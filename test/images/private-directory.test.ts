@@ -22,10 +22,12 @@ async function startWriter(t: ExecutionContext, dir: string) {
       console.log('writes');
       await new Promise(() => {});
     });`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.teardown(() => child.kill('SIGKILL'));
-  const [line]: unknown[] = await once(createInterface(child.stdout), 'line');
-  t.is(line, 'writes');
+  const said = await once(createInterface(child.stdout), 'line');
+  t.deepEqual(said, ['writes']);
   return child;
 }
 

@@ -9,7 +9,7 @@ import {
   parseIdentity,
   show,
 } from '../../internal.ts';
-import { describeErrno } from '../../system/errno.ts';
+import { describeErrno, isNoEntry } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 
 const later = 'Run again later: what was transferred is kept';
@@ -44,8 +44,12 @@ type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => s
 /** Advice for the user, by error code: one sentence without its full stop. */
 const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   INTERNAL: 'This is a bug: run again with --debug and report what it prints',
-  USAGE: ({ option }) =>
-    option === 'overwrite' ? 'Choose another place, or replace what is there with --overwrite' : 'See --help',
+  USAGE: ({ option }) => {
+    if (option === 'overwrite') return 'Choose another place, or replace what is there with --overwrite';
+    return option === 'scoped'
+      ? 'Keep their hosts in the names with --scoped, or leave out all but one of them'
+      : 'See --help';
+  },
   REFERENCE_INVALID: ({ didYouMean }) => suggest(didYouMean, 'Correct it and run again'),
   LIST_INVALID: 'Correct it and run again',
   CONFIG_INVALID: 'Correct the file or remove it',
@@ -76,7 +80,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
       ? 'Fetch it with its signature and --keep-archives where the bundle was made, and export it again, or lift the check with --insecure-options=image'
       : isOfRegistry
         ? 'Publish one, as cosign sign or skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
-        : 'Publish it there, name it with --signature, or lift the check with --insecure-options=image',
+        : 'Publish it there, in a fetch name it with --signature, or lift the check with --insecure-options=image',
   SIGNATURE_UNREADABLE: 'Check that this is the signature: OpenPGP, detached, or for a registry a signed statement',
   SIGNATURE_INVALID:
     'Check that the signature is that of this image; if it is, do not use the image and tell its publisher',
@@ -148,6 +152,7 @@ const adviceForRefusedPush: { readonly [R in ErrorDetails['PUSH_REFUSED']['reaso
 export function adviceFor(error: ImageError, request: Pick<AppInput, 'image' | 'type'> = { image: '' }): string {
   const { code, details } = error;
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Fetch it with --keep=oci, or tell its publisher';
+  if (code === 'CONFIG_INVALID' && isNoEntry(error.cause)) return 'Check the path';
   if (code === 'AUTH_REQUIRED' && hasCode(error.cause, 'CONFIG_INVALID'))
     return 'Correct the file with the credentials, or remove it';
   if (code === 'POLICY_REFUSED' && error.cause === undefined)
@@ -206,6 +211,8 @@ function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
   if (of === 'archive') return 'Without names, image import brings all that it has';
   if (of === 'other-store')
     return 'Import it there, or have it made again, without --without or by what this store has';
+  if (of === 'archives-only')
+    return 'Carry it in a bundle (image export --format=bundle), or let others fetch it from longshore serve';
   if (of === 'keystore') return 'See what is trusted with: longshore trust list';
   if (/^sha\d+[-:]/.test(asked))
     return 'See what is there with longshore image list; other images have to be fetched by name or address';

@@ -16,9 +16,10 @@ export function createJsonResult<O extends { readonly index?: number }, T>(
   const nodes = createSpool('the result');
   let images = 0;
   let dependencies = 0;
-  stdout.write(`{"schema":"${schema}","images":[`);
+  /** Written with the first image: of a run that fails before it has one there is no document, not the begin of one. */
+  const head = `{"schema":"${schema}","images":[`;
   const print = inOrder<string>((json) => {
-    stdout.write(images === 0 ? `\n${json}` : `,\n${json}`);
+    stdout.write(images === 0 ? `${head}\n${json}` : `,\n${json}`);
     images += 1;
   });
   return {
@@ -32,6 +33,7 @@ export function createJsonResult<O extends { readonly index?: number }, T>(
       }
     },
     async end(totals) {
+      if (images === 0) stdout.write(head);
       if (schema === 'longshore.fetch/1' || schema === 'longshore.plan/1') {
         stdout.write('\n],"nodes":[');
         for (const piece of nodes.pieces()) await write(stdout, piece);
