@@ -35,13 +35,13 @@ export async function makeLayout(dir: string): Promise<Layout> {
 
 /**
  * Below a setgid directory the group may write to the store, if it may write to the parent; elsewhere only its owner
- * may.
+ * may, and others may read what the umask lets them read.
  */
 async function makeStoreDirectory(dir: string): Promise<boolean> {
   try {
     await makeDirectories(dirname(dir));
     const { mode } = await stat(dirname(dir));
-    return await makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+    return await (mode & setgid ? makeDirectory(dir, mode & 0o2775) : makeOwnDirectory(dir));
   } catch (error) {
     throw errnoOf(error) === 'ENOENT' ? unmakeable(dir, error) : error;
   }
@@ -55,14 +55,19 @@ function unmakeable(dir: string, cause: unknown): ImageError {
 }
 
 async function makeDirectory(path: string, mode: number): Promise<boolean> {
+  const made = await makeOwnDirectory(path);
+  if (made) await chmod(path, mode);
+  return made;
+}
+
+async function makeOwnDirectory(path: string): Promise<boolean> {
   try {
-    await mkdir(path);
+    await mkdir(path, { mode: 0o755 });
+    return true;
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   }
-  await chmod(path, mode);
-  return true;
 }
 
 /**

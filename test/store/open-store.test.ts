@@ -151,6 +151,13 @@ test('below a setgid directory a new store takes its mode, elsewhere only its ow
   t.is((await stat(join(dir, 'mine'))).mode & 0o777, 0o755);
 });
 
+test('a store that is made under a umask of 077 is private, with all that is in it', async (t) => {
+  const dir = await storeDirectory(t);
+  await startStoreProcess(t, ['umask', dir, '077']).line();
+  for (const path of ['.', 'index.sqlite', 'blobs/sha512', 'downloads', 'index.json'])
+    t.is((await stat(join(dir, path))).mode & 0o077, 0, path);
+});
+
 test('a read-only store refuses every change', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
