@@ -84,11 +84,7 @@ export async function select(
   }
   const missing = await addDependencies(store, archives, platform, signal);
   const left =
-    skipped === 0
-      ? []
-      : [
-          `${skipped} ${skipped === 1 ? 'archive (ACI) is' : 'archives (ACIs) are'} left out: the format takes images of registries only`,
-        ];
+    skipped === 0 ? [] : [`${skipped} archives (ACIs) are left out: the format takes images of registries only`];
   const selection = { images: [...images.values()], archives: [...archives.values()] };
   return { selection, failures, warnings: [...left, ...missing] };
 }

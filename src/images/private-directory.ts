@@ -1,11 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, opendir, readdir, readFile, rmdir, stat } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { mkdir, readdir, rmdir, stat } from 'node:fs/promises';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf, systemFailure } from '../system/errno.ts';
-import { emptyDirectory, type HeldDirectory, holdDirectory } from '../system/held-directory.ts';
+import { errnoOf } from '../system/errno.ts';
+import {
+  answerIn,
+  emptyDirectory,
+  type HeldDirectory,
+  holdDirectory,
+  removeLeftovers,
+} from '../system/held-directory.ts';
 
 /** A directory that only this user may enter, and its parent. Other users cannot exchange what these paths refer to. */
 export type PrivateDirectory = {
@@ -54,63 +59,10 @@ export async function withWorkDirectory<T>(
   shown: string,
   work: (directory: PrivateDirectory) => Promise<T>,
 ): Promise<T> {
-  const socket = await socketName();
-  if (socket !== undefined) await removeLeftovers(above, socket);
+  await removeLeftovers(above, /^\.longshore-[\da-f]{16}$/);
   return withPrivateDirectory(above, shown, async (directory) => {
-    await using _presence = socket === undefined ? undefined : await answerAt(`${directory.inside}/${socket}`);
+    await using _presence = await answerIn(directory.inside);
     return await work(directory);
-  });
-}
-
-/** Names the boot, since another machine that has the file system too could not reach the socket; undefined where that is not known. */
-async function socketName(): Promise<string | undefined> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(() => '');
-  return /^[\da-f-]{36}\n$/.test(boot) ? `alive-${boot.trimEnd()}` : undefined;
-}
-
-/** Listens until it is disposed of. Not every file system takes a socket: then nothing answers, and nothing is there to be asked. */
-async function answerAt(path: string): Promise<AsyncDisposable> {
-  const server = createServer((socket: Socket) => void socket.destroy());
-  server.unref();
-  const listens = await new Promise<boolean>((resolve) => {
-    server.once('error', () => resolve(false));
-    server.listen(path, () => resolve(true));
-  });
-  return {
-    [Symbol.asyncDispose]: () => new Promise((resolve) => (listens ? server.close(() => resolve()) : resolve())),
-  };
-}
-
-/** Leaves what it may not remove, or not even read. */
-async function removeLeftovers(above: HeldDirectory, socket: string): Promise<void> {
-  try {
-    for await (const entry of await opendir(above.path)) {
-      if (entry.isDirectory() && /^\.longshore-[\da-f]{16}$/.test(entry.name))
-        await removeLeftover(`${above.path}/${entry.name}`, socket);
-    }
-  } catch (error) {
-    if (!systemFailure(error)) throw error;
-  }
-}
-
-async function removeLeftover(path: string, socket: string): Promise<void> {
-  {
-    await using left = await holdDirectory(path);
-    const { uid } = await stat(left.path);
-    if (uid !== process.geteuid?.() || !(await isDead(`${left.path}/${socket}`))) return;
-    await emptyDirectory(left);
-  }
-  await rmdir(path);
-}
-
-/** Whether a process has listened at the socket, and has ended. */
-function isDead(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
   });
 }
 

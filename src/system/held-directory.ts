@@ -1,7 +1,9 @@
 import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
-import { chmod, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
+import { chmod, open, opendir, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 
-import { errnoOf } from './errno.ts';
+import { errnoOf, systemFailure } from './errno.ts';
 
 /** Opens a path without permission to read it. Linux has this flag, Node has no constant for it. @see open(2) */
 const O_PATH = 0o10000000;
@@ -146,4 +148,64 @@ async function unlinkIfThere(path: Buffer | string): Promise<void> {
 /** The path of a name in a directory, as bytes: not every name is UTF-8. */
 function below({ path }: HeldDirectory, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${path}/`), name]);
+}
+
+/** Names the boot, since another machine that has the file system too could not reach the socket; undefined where that is not known. */
+async function socketName(): Promise<string | undefined> {
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(() => '');
+  return /^[\da-f-]{36}\n$/.test(boot) ? `alive-${boot.trimEnd()}` : undefined;
+}
+
+/**
+ * Lets others see that this process lives: it answers at a socket in the directory until that is disposed of. Not every file system takes
+ * a socket: then nothing is there to be asked.
+ */
+export async function answerIn(directory: string): Promise<AsyncDisposable | undefined> {
+  const name = await socketName();
+  if (name === undefined) return undefined;
+  const server = createServer((socket: Socket) => void socket.destroy());
+  server.unref();
+  const listens = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(`${directory}/${name}`, () => resolve(true));
+  });
+  return {
+    [Symbol.asyncDispose]: () => new Promise((resolve) => (listens ? server.close(() => resolve()) : resolve())),
+  };
+}
+
+/** Removes directories of processes that answered in them and have ended. It leaves what it may not remove, or not even read. */
+export async function removeLeftovers(above: HeldDirectory, names: RegExp): Promise<void> {
+  const socket = await socketName();
+  if (socket === undefined) return;
+  try {
+    for await (const entry of await opendir(above.path)) {
+      if (entry.isDirectory() && names.test(entry.name)) await removeLeftover(`${above.path}/${entry.name}`, socket);
+    }
+  } catch (error) {
+    if (!systemFailure(error)) throw error;
+  }
+}
+
+async function removeLeftover(path: string, socket: string): Promise<void> {
+  {
+    await using left = await holdDirectory(path);
+    const { uid } = await stat(left.path);
+    if (uid !== process.geteuid?.() || !(await isDead(`${left.path}/${socket}`))) return;
+    await setTimeout(100); // between bind(2) and listen(2) a living process refuses, too
+    if (!(await isDead(`${left.path}/${socket}`))) return;
+    await emptyDirectory(left);
+  }
+  await rmdir(path);
+}
+
+/** Whether a process has listened at the socket, and has ended. */
+function isDead(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
+  });
 }

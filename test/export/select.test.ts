@@ -90,6 +90,6 @@ test('where a format takes no archives, one that is named fails, and others are 
     t.like(chosen, {
       found: [image.reference],
       failures: [],
-      warnings: ['1 archive (ACI) is left out: the format takes images of registries only'],
+      warnings: ['1 archives (ACIs) are left out: the format takes images of registries only'],
     });
 });
