@@ -58,8 +58,8 @@ export type BringContext = {
   readonly tools: ImageTools;
   readonly locks: BatchLocks;
   share(index: number): ImageSharing;
-  /** Whether some worker has reported this image. */
-  isDone(index: number): Promise<boolean>;
+  /** Notes that this process begins with an image. @returns false if some worker has reported it */
+  begin(index: number): Promise<boolean>;
   /** Reports an image, unless some worker did. */
   report(this: void, report: ImageReport): Promise<void>;
   /** Called when this worker cannot work, whatever the image. */
@@ -89,7 +89,7 @@ const mostLosses = 10;
 export async function bringImage(context: BringContext, taken: Taken): Promise<Ending> {
   const { batch, suspects } = context;
   const { index, losses } = taken;
-  if (await context.isDone(index)) return 'done';
+  if (!(await context.begin(index))) return 'done';
   if (losses === 0) return bring(context, taken);
   if (losses >= maxLosses && (losses >= mostLosses || losses * 2 >= (await taken.lostWorkers()))) {
     await context.report(givenUp(context, taken));

@@ -5,7 +5,7 @@ import { parseReference } from '../internal.ts';
 import { debugLog } from '../system/debug.ts';
 import type { Batch, BatchImage } from './batch.ts';
 import { fleetVersion } from './document.ts';
-import { keyPrefix } from './ledger.ts';
+import { keyPrefix, runsKey } from './ledger.ts';
 
 const debug = debugLog('fleet');
 
@@ -85,7 +85,7 @@ const maxQueues = 64;
 const chunk = 500;
 
 export async function openImageQueues(settings: QueueSettings): Promise<ImageQueues> {
-  const { redis, batch, workerRun, concurrency, timing = defaultTiming } = settings;
+  const { redis, batch, concurrency, timing = defaultTiming } = settings;
   const { Queue, Worker, DelayedError, WaitingError } = await import('bullmq');
   const names = queueNames(batch);
   const nameOf = (index: number): string => names.get(hostOf(batch.images[index])) ?? names.get(undefined) ?? batch.id;
@@ -93,7 +93,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
   const workers = new Map<string, Worker>();
   const drained = new Set<string>();
   const stopping = new AbortController();
-  const runs = `${keyPrefix}:runs:${batch.id}`;
+  const runs = runsKey(batch.id);
   const lost = `${keyPrefix}:lost:${batch.id}`;
   const survived = `${keyPrefix}:survived:${batch.id}`;
   let most: 'none' | 'one' | 'all' = 'all';
@@ -133,7 +133,6 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       return;
     }
     const losses = job.stalledCounter === 0 ? 0 : await lossesOf(index, job.stalledCounter);
-    await redis.hset(runs, String(index), workerRun);
     const ending = await work({
       ...{ index, failures: job.attemptsMade, losses },
       signal: AbortSignal.any([lock, stopping.signal]),
@@ -142,10 +141,9 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
     });
     if (lock.aborted) await redis.hincrby(survived, String(index), 1);
     lock.throwIfAborted();
+    if (ending === 'done') return;
     await redis.hdel(runs, String(index));
     switch (ending) {
-      case 'done':
-        return;
       case 'failed':
         throw new Error('to be tried again');
       case 'later':

@@ -35,12 +35,12 @@ export type Ledger = AsyncDisposable & {
    *
    * @param instead - what was found at this field and does not count. @returns whether it was added: nothing is reported twice
    */
-  addResult(batch: Pick<Batch, 'id' | 'expiresAtMs' | 'keepResultsMs'>, kept: Kept, instead?: string): Promise<boolean>;
+  addResult(batch: ReportedBatch, kept: Kept, instead?: string): Promise<boolean>;
   result(id: string, field: string): Promise<string | undefined>;
-  /** How many results there are. */
-  countResults(id: string): Promise<number>;
-  /** Results in the order in which they came, some at a time. @returns where to go on */
-  results(id: string, from: number): Promise<{ readonly kept: readonly Kept[]; readonly next: number }>;
+  /** Notes which process begins with an image, until that is reported. @returns the result that is there already */
+  begin(id: string, field: string, run: string): Promise<string | undefined>;
+  /** Results in the order in which they came, some at a time. */
+  results(id: string, from: number): Promise<Page>;
   /** Has a batch that is complete, and its results, go after the time that it asked for. */
   expire(batch: Pick<Batch, 'id' | 'name' | 'keepResultsMs'>): Promise<void>;
   /** Says for 15 seconds that a worker is there. */
@@ -48,8 +48,28 @@ export type Ledger = AsyncDisposable & {
   leave(worker: string): Promise<void>;
   /** The envelopes of the workers that are there. */
   workers(): Promise<readonly string[]>;
-  /** Resolves when something was added, at the latest after two seconds. */
-  news(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves at the latest after two seconds, or when a batch was added or cancelled, or has a result for each image. About `results`: also
+   * when one was added.
+   */
+  news(signal: AbortSignal, about: NewsAbout): Promise<void>;
+};
+
+/** A worker that only brings images need not hear of each result. */
+export type NewsAbout = 'batches' | 'results';
+
+type ReportedBatch = Pick<Batch, 'id' | 'use' | 'expiresAtMs' | 'keepResultsMs'> & {
+  readonly images: { length: number };
+};
+
+/** Some results, and where to go on. */
+export type Page = {
+  readonly kept: readonly Kept[];
+  readonly next: number;
+  /** How many there are in all. */
+  readonly total: number;
+  /** By which connection they were read: a Redis that has come back may have lost the last ones of those that were read before. */
+  readonly connection: number;
 };
 
 const presenceMs = 15_000;
@@ -63,12 +83,16 @@ const keys = {
   names: `${keyPrefix}:fleet:names`,
   workers: `${keyPrefix}:fleet:workers`,
   news: `${keyPrefix}:fleet:news`,
+  newsOfResults: `${keyPrefix}:fleet:news:results`,
   batch: (name: string) => `${keyPrefix}:fleet:batch:${name}`,
   cancellation: (id: string) => `${keyPrefix}:fleet:cancellation:${id}`,
   results: (id: string) => `${keyPrefix}:fleet:results:${id}`,
   order: (id: string) => `${keyPrefix}:fleet:order:${id}`,
   worker: (name: string) => `${keyPrefix}:fleet:worker:${name}`,
 };
+
+/** Where a queue has which process works on an image. */
+export const runsKey = (id: string): string => `${keyPrefix}:runs:${id}`;
 
 /** The clock of Redis counts for what Redis has: those of machines may be wrong. */
 const now = `
@@ -107,6 +131,7 @@ redis.call('zadd', KEYS[1], now + ARGV[3], ARGV[1])
 return 1`;
 
 const addResultScript = `
+redis.call('hdel', KEYS[5], ARGV[1])
 if ARGV[4] ~= '' and redis.call('hget', KEYS[1], ARGV[1]) == ARGV[4] then
   redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 else
@@ -117,6 +142,7 @@ else
   end
 end
 redis.call('publish', KEYS[3], 'result')
+if redis.call('hlen', KEYS[1]) >= tonumber(ARGV[5]) then redis.call('publish', KEYS[4], 'results') end
 return 1`;
 
 /** Whoever wrote them, what is answered has a bounded size. */
@@ -134,14 +160,36 @@ for _, field in ipairs(fields) do
   end
 end
 table.insert(answer, 1, tostring(read))
+table.insert(answer, 2, tostring(redis.call('hlen', KEYS[1])))
 return answer`;
+
+/** So that only their digests are sent. */
+const scripts = {
+  longshoreSubmit: { numberOfKeys: 3, lua: submitScript },
+  longshoreNames: { numberOfKeys: 1, lua: namesScript },
+  longshoreExpire: { numberOfKeys: 5, lua: expireScript },
+  longshoreAnnounce: { numberOfKeys: 2, lua: announceScript },
+  longshoreAddResult: { numberOfKeys: 5, lua: addResultScript },
+  longshoreResults: { numberOfKeys: 2, lua: resultsScript },
+};
+
+type ScriptedRedis = Redis &
+  Record<keyof typeof scripts, (...values: readonly (string | number)[]) => Promise<unknown>>;
+
+function withScripts(redis: Redis): ScriptedRedis {
+  for (const [name, script] of Object.entries(scripts)) redis.defineCommand(name, script);
+  return redis as ScriptedRedis; // with what was just defined
+}
 
 /** Opens the ledger of a queue. It has a connection of its own for news, which is closed with it. */
 export function openLedger(
-  { redis, address }: Pick<QueueConnection, 'redis' | 'address'>,
+  { redis: plain, address }: Pick<QueueConnection, 'redis' | 'address'>,
   nowMs: () => number,
 ): Ledger {
+  const redis = withScripts(plain);
   const news = openNews(redis);
+  let connection = 0;
+  redis.on('ready', () => void (connection += 1));
   /** Runs a command; an error of it becomes one that may be shown. */
   const ask = async <T>(command: () => Promise<T>): Promise<T> => {
     try {
@@ -154,8 +202,12 @@ export function openLedger(
     const text = await ask(() => redis.getrange(key, 0, limit));
     return text === '' ? undefined : text;
   };
+  const resultOf = async (id: string, field: string, size: number): Promise<string | undefined> => {
+    if (size === 0 || size > resultLimit) return undefined;
+    return (await ask(() => redis.hget(keys.results(id), field))) ?? undefined;
+  };
   const listNames = async (key: string, maximum: number): Promise<readonly string[]> => {
-    const found = await ask(() => redis.eval(namesScript, 1, key, maximum - 1));
+    const found = await ask(() => redis.longshoreNames(key, maximum - 1));
     return (found as readonly string[]).filter(isFleetName);
   };
   return {
@@ -164,7 +216,7 @@ export function openLedger(
       const envelope = await signDocument(batchKind, batch, key);
       const found = [keys.batch(name), keys.names, keys.news];
       const lifeMs = Math.max(1, expiresAtMs + keepResultsMs - nowMs());
-      const isAdded = await ask(() => redis.eval(submitScript, 3, ...found, envelope, lifeMs, name));
+      const isAdded = await ask(() => redis.longshoreSubmit(...found, envelope, lifeMs, name));
       if (isAdded !== 1)
         throw new ImageError('BATCH_EXISTS', `there is another batch of the name ${name}`, { batch: name });
     },
@@ -177,33 +229,35 @@ export function openLedger(
       await ask(() => redis.publish(keys.news, 'cancellation'));
     },
     cancellation: (id) => textAt(keys.cancellation(id), cancellationLimit),
-    async addResult({ id, expiresAtMs, keepResultsMs }, { field, envelope }, instead = '') {
+    async addResult({ id, use, images, expiresAtMs, keepResultsMs }, { field, envelope }, instead = '') {
       const lifeMs = Math.max(1, expiresAtMs + keepResultsMs - nowMs());
-      const found = [keys.results(id), keys.order(id), keys.news];
-      return (await ask(() => redis.eval(addResultScript, 3, ...found, field, envelope, lifeMs, instead))) === 1;
+      const found = [keys.results(id), keys.order(id), keys.newsOfResults, keys.news, runsKey(id)];
+      const all = use === 'shard' ? images.length : Number.MAX_SAFE_INTEGER; // who copies hears of each result
+      return (await ask(() => redis.longshoreAddResult(...found, field, envelope, lifeMs, instead, all))) === 1;
     },
-    async result(id, field) {
-      const size = await ask(() => redis.hstrlen(keys.results(id), field));
-      if (size === 0 || size > resultLimit) return undefined;
-      return (await ask(() => redis.hget(keys.results(id), field))) ?? undefined;
+    result: async (id, field) => resultOf(id, field, await ask(() => redis.hstrlen(keys.results(id), field))),
+    async begin(id, field, run) {
+      const both = redis.pipeline().hset(runsKey(id), field, run).hstrlen(keys.results(id), field);
+      const [, [error, size] = []] = (await ask(() => both.exec())) ?? [];
+      if (error) throw queueError(error, address);
+      return resultOf(id, field, Number(size));
     },
-    countResults: (id) => ask(() => redis.hlen(keys.results(id))),
     async results(id, from) {
       const found = [keys.results(id), keys.order(id)];
       const bounds = [most.results, resultLimit, most.field, most.bytes];
-      const answer = (await ask(() => redis.eval(resultsScript, 2, ...found, from, ...bounds))) as readonly string[];
-      const [read = '0', ...rest] = answer;
+      const answer = (await ask(() => redis.longshoreResults(...found, from, ...bounds))) as readonly string[];
+      const [read = '0', total = '0', ...rest] = answer;
       const kept: Kept[] = [];
       for (let at = 0; at + 1 < rest.length; at += 2)
         kept.push({ field: rest[at] ?? '', envelope: rest[at + 1] ?? '' });
-      return { kept, next: from + Number(read) };
+      return { kept, next: from + Number(read), total: Number(total), connection };
     },
     async expire({ id, name, keepResultsMs }) {
       const found = [keys.names, keys.batch(name), keys.cancellation(id), keys.results(id), keys.order(id)];
-      await ask(() => redis.eval(expireScript, found.length, ...found, `${keepResultsMs}`, name));
+      await ask(() => redis.longshoreExpire(...found, `${keepResultsMs}`, name));
     },
     async announce(worker, envelope) {
-      await ask(() => redis.eval(announceScript, 2, keys.workers, keys.worker(worker), worker, envelope, presenceMs));
+      await ask(() => redis.longshoreAnnounce(keys.workers, keys.worker(worker), worker, envelope, presenceMs));
     },
     async leave(worker) {
       await ask(() => redis.multi().del(keys.worker(worker)).zrem(keys.workers, worker).exec());
@@ -213,33 +267,42 @@ export function openLedger(
       const found = await Promise.all(names.map((name) => textAt(keys.worker(name), presenceLimit)));
       return found.filter((envelope) => envelope !== undefined);
     },
-    news: (signal) => news.next(signal),
+    news: (signal, about) => news.next(signal, about),
     [Symbol.asyncDispose]: () => news.close(),
   };
 }
 
 /** A connection that hears of what others add. If it does not hear, as while Redis is away, looking every two seconds does. */
 function openNews(redis: Redis) {
-  let heard = Promise.withResolvers<void>();
+  const heard = { batches: Promise.withResolvers<void>(), results: Promise.withResolvers<void>() };
+  const channels = { batches: keys.news, results: keys.newsOfResults };
+  const listening = new Set<NewsAbout>();
   let listener: Redis | undefined;
-  const listen = (): void => {
-    if (listener) return;
-    listener = redis.duplicate({ maxRetriesPerRequest: null, lazyConnect: false });
-    listener.on('error', () => undefined); // the first connection tells
-    listener.on('message', () => {
-      heard.resolve();
-      heard = Promise.withResolvers();
-    });
-    listener.subscribe(keys.news).catch(() => undefined);
+  const tell = (about: NewsAbout): void => {
+    heard[about].resolve();
+    heard[about] = Promise.withResolvers();
+  };
+  const open = (): Redis => {
+    const opened = redis.duplicate({ maxRetriesPerRequest: null, lazyConnect: false });
+    opened.on('error', () => undefined); // the first connection tells
+    opened.on('message', (channel: string) => tell(channel === channels.results ? 'results' : 'batches'));
+    return opened;
+  };
+  const listen = (about: NewsAbout): void => {
+    if (listening.has(about)) return;
+    listening.add(about);
+    listener ??= open();
+    listener.subscribe(channels[about]).catch(() => undefined);
   };
   return {
-    async next(signal: AbortSignal): Promise<void> {
-      listen();
-      const { promise } = heard;
+    async next(signal: AbortSignal, about: NewsAbout): Promise<void> {
+      listen('batches');
+      listen(about);
       let timer: NodeJS.Timeout | undefined;
       const waited = new Promise<void>((resolve) => void (timer = setTimeout(resolve, pollMs)));
+      const both = about === 'results' ? [heard.results.promise] : [];
       try {
-        await abortable(Promise.race([promise, waited]), signal);
+        await abortable(Promise.race([heard.batches.promise, ...both, waited]), signal);
       } finally {
         clearTimeout(timer);
       }

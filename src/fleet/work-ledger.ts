@@ -1,13 +1,11 @@
-import { createHash } from 'node:crypto';
-
-import { ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import type { AcceptedKeys, SigningKey } from '../internal.ts';
 import { acceptBatch, type AcceptedBatch, isCancellationOf } from './accept.ts';
 import type { Batch } from './batch.ts';
 import { batchLocks, type ImageReport } from './bring.ts';
-import type { Kept, Ledger } from './ledger.ts';
-import { isEverywhere, openPresences, openResult, type Result, resultField, signResult } from './result.ts';
+import { type CountedResult, followResults, type ResultFollower } from './follow-results.ts';
+import type { Ledger } from './ledger.ts';
+import { isEverywhere, openPresences, resultField, signResult } from './result.ts';
 import type { UsedBatches } from './used-batches.ts';
 import type { WorkLedger } from './work-on-batch.ts';
 
@@ -31,23 +29,16 @@ export type WorkLedgerOptions = {
 
 /** What counts of a batch, as far as it was read. */
 type Seen = {
+  readonly follower: ResultFollower;
   /** The images that were reported. */
   readonly reported: Set<number>;
-  /** The SHA-256 of what was found in the place of results and does not count, by field. */
-  readonly doubted: Map<string, string>;
   /** Of a batch for everywhere: what was brought, and by whom. */
-  readonly brought: Map<number, Pick<Result, 'worker' | 'locked' | 'validators'>>;
+  readonly brought: Map<number, CountedResult>;
   /** The fields of copies, those that failed included. */
   readonly copies: Set<string>;
   /** Who has copies of an image. */
   readonly copiers: Map<number, string[]>;
-  next: number;
 };
-
-/** So many results that do not count are looked at again at a time: another worker may have put its own there. */
-const lookedAtAgain = 100;
-/** Whoever writes to the queue does not decide how much memory that takes. */
-const mostDoubted = 100_000;
 
 /** The ledger of a queue as one worker believes it: it takes the word of named keys, and signs what it says. */
 export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
@@ -57,76 +48,50 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   const accepted = new Map<string, AcceptedBatch>();
   const seen = new Map<string, Seen>();
 
-  const seenOf = ({ id }: Batch): Seen => {
-    const known = seen.get(id) ?? {
-      reported: new Set(),
-      doubted: new Map(),
-      brought: new Map(),
-      copies: new Set(),
-      copiers: new Map(),
-      next: 0,
-    };
-    seen.set(id, known);
+  const open = (batch: Batch): Seen => {
+    const [reported, copies] = [new Set<number>(), new Set<string>()];
+    const [brought, copiers] = [new Map<number, CountedResult>(), new Map<number, string[]>()];
+    const follower = followResults({
+      ...{ ledger, batch, keys: workers },
+      onDoubted: (field, why) =>
+        onWarning(`the result ${show(field, 128)} of the batch ${batch.name} does not count: ${why}`),
+      onCounted(one) {
+        const { index, field, isCopy, isFailed, worker: by } = one;
+        if (!isCopy) reported.add(index);
+        if (batch.use !== 'everywhere') return;
+        if (isCopy) copies.add(field);
+        if (isFailed) return;
+        if (isCopy) (copiers.get(index) ?? setNew(copiers, index)).push(by);
+        else brought.set(index, one);
+      },
+      onStartOver() {
+        for (const all of [reported, copies, brought, copiers]) all.clear();
+      },
+    });
+    return { follower, reported, brought, copies, copiers };
+  };
+
+  const seenOf = (batch: Batch): Seen => {
+    const known = seen.get(batch.id) ?? open(batch);
+    seen.set(batch.id, known);
     return known;
   };
 
-  const note = (batch: Batch, field: string, { index, worker: by, outcome, locked, validators }: Result): void => {
-    const { reported, brought, copies, copiers } = seenOf(batch);
-    const isCopy = field !== String(index);
-    if (!isCopy) reported.add(index);
-    if (batch.use !== 'everywhere') return;
-    if (isCopy) copies.add(field);
-    if (outcome.error) return;
-    if (isCopy) (copiers.get(index) ?? setNew(copiers, index)).push(by);
-    else brought.set(index, { worker: by, locked, ...(validators && { validators }) });
-  };
-
-  const take = async (batch: Batch, { field, envelope }: Kept): Promise<void> => {
-    const { doubted } = seenOf(batch);
-    const hash = createHash('sha256').update(envelope).digest('base64');
-    if (doubted.get(field) === hash) return;
-    try {
-      const { value } = await openResult(envelope, workers, { id: batch.id, field });
-      if (value.index >= batch.images.length) throw noSuchImage(value.index, batch);
-      doubted.delete(field);
-      note(batch, field, value);
-    } catch (error) {
-      if (!isImageError(error)) throw error;
-      onWarning(`the result ${show(field, 128)} of the batch ${batch.name} does not count: ${error.message}`);
-      if (doubted.size < mostDoubted) doubted.set(field, hash);
-    }
-  };
-
-  const lookAgain = async (batch: Batch, field: string): Promise<void> => {
-    const envelope = await ledger.result(batch.id, field);
-    if (envelope !== undefined) await take(batch, { field, envelope });
-  };
-
   const sync = async (batch: Batch): Promise<Seen> => {
-    // a Redis that was killed may have lost its last second: what was read of that does not count
-    const { reported, copies } = seenOf(batch);
-    if ((await ledger.countResults(batch.id)) < reported.size + copies.size) seen.delete(batch.id);
-    const own = seenOf(batch);
-    for (let isMore = true; isMore;) {
-      const page = await ledger.results(batch.id, own.next);
-      for (const one of page.kept) await take(batch, one);
-      isMore = page.next > own.next;
-      own.next = Math.max(own.next, page.next);
-    }
-    for (const field of [...own.doubted.keys()].slice(0, lookedAtAgain)) await lookAgain(batch, field);
-    return own;
+    const known = seenOf(batch);
+    await known.follower.fresh();
+    return known;
   };
 
   /** Signs a report and adds it, unless one is there that counts: nothing is reported twice. */
   const add = async (batch: Batch, report: ImageReport, isCopy: boolean): Promise<void> => {
     const result = { id: batch.id, worker, ...report };
     const field = resultField(result, isCopy);
-    const { doubted } = seenOf(batch);
-    const instead = doubted.has(field) ? await ledger.result(batch.id, field) : undefined;
+    const { follower } = seenOf(batch);
+    const instead = await follower.doubtedAt(field);
     const isAdded = await ledger.addResult(batch, { field, envelope: await signResult(result, key) }, instead);
-    if (!isAdded) return lookAgain(batch, field);
-    doubted.delete(field);
-    note(batch, field, result);
+    if (!isAdded) return follower.look(field);
+    follower.count(field, result);
     options.onReport(batch, report);
   };
 
@@ -151,10 +116,13 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
       await end(batch, true);
       return true;
     },
-    async isReported(batch, index) {
-      if (seenOf(batch).reported.has(index)) return true;
-      await lookAgain(batch, String(index));
-      return seenOf(batch).reported.has(index);
+    async begin(batch, index, run) {
+      const { follower, reported } = seenOf(batch);
+      if (reported.has(index)) return false;
+      const field = String(index);
+      const envelope = await ledger.begin(batch.id, field, run);
+      if (envelope !== undefined) await follower.look(field, envelope);
+      return !reported.has(index);
     },
     reported: async (batch) => (await sync(batch)).reported,
     countReported: async (batch) => (await sync(batch)).reported.size,
@@ -162,13 +130,21 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     async uncopied(batch) {
       const { brought, copies, copiers } = await sync(batch);
       const own = batchLocks(batch);
-      return [...brought].flatMap(([index, { worker: by, locked, validators }]) => {
-        if (by === worker || copies.has(resultField({ index, worker }, true))) return [];
-        const from = [by, ...(copiers.get(index) ?? [])];
-        // who may be anybody does not choose what is copied
-        if (workers === 'anybody') return [{ index, locked: [...own(index).images], workers: from }];
-        return [{ index, locked, ...(validators && { validators }), workers: from }];
-      });
+      return [...brought].flatMap(
+        ([
+          index,
+          {
+            worker: by,
+            found: { locked, validators },
+          },
+        ]) => {
+          if (by === worker || copies.has(resultField({ index, worker }, true))) return [];
+          const from = [by, ...(copiers.get(index) ?? [])];
+          // who may be anybody does not choose what is copied
+          if (workers === 'anybody') return [{ index, locked: [...own(index).images], workers: from }];
+          return [{ index, locked, ...(validators && { validators }), workers: from }];
+        },
+      );
     },
     reportCopy: (batch, report) => add(batch, report, true),
     async isEverywhere(batch) {
@@ -181,7 +157,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
       await ledger.expire(batch);
       await end(batch, false);
     },
-    news: (signal) => ledger.news(signal),
+    news: (signal, about) => ledger.news(signal, about),
   };
 }
 
@@ -189,8 +165,4 @@ function setNew(copiers: Map<number, string[]>, index: number): string[] {
   const names: string[] = [];
   copiers.set(index, names);
   return names;
-}
-
-function noSuchImage(index: number, { name }: Batch): ImageError<'BATCH_INVALID'> {
-  return new ImageError('BATCH_INVALID', `there is no image ${index}`, { why: 'content', batch: name });
 }

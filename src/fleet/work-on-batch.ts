@@ -14,7 +14,7 @@ import {
   type ImageTools,
 } from './bring.ts';
 import { defaultTiming, hostOfServer, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
-import { keyPrefix } from './ledger.ts';
+import { keyPrefix, type NewsAbout } from './ledger.ts';
 import { type Brought, replicate, type ReplicateContext } from './replicate.ts';
 import type { Workload } from './workload.ts';
 
@@ -25,8 +25,8 @@ export type WorkLedger = {
   /** The batch with a name, if it is there. @throws BATCH_INVALID if this worker must not work on it */
   batch(name: string): Promise<Batch | undefined>;
   isCancelled(batch: Batch): Promise<boolean>;
-  /** Whether some worker has reported an image. */
-  isReported(batch: Batch, index: number): Promise<boolean>;
+  /** Notes that this process begins with an image. @returns false if some worker has reported it */
+  begin(batch: Batch, index: number, run: string): Promise<boolean>;
   /** The images that were reported. */
   reported(batch: Batch): Promise<ReadonlySet<number>>;
   countReported(batch: Batch): Promise<number>;
@@ -40,8 +40,8 @@ export type WorkLedger = {
   isEverywhere(batch: Batch): Promise<boolean>;
   /** Called when nothing is left to do for a batch: its results are kept for a while. */
   complete(batch: Batch): Promise<void>;
-  /** Resolves when something may have changed, at the latest after a few seconds. */
-  news(signal: AbortSignal): Promise<void>;
+  /** Resolves when something may have changed, at the latest after a few seconds: results beside batches, or not. */
+  news(signal: AbortSignal, about: NewsAbout): Promise<void>;
 };
 
 /** What a worker works with. */
@@ -90,7 +90,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
   const bringing: BringContext = {
     ...{ batch, tools, nowMs, locks: batchLocks(batch), suspects: workload.suspects },
     share: (await context.openSharing?.(batch)) ?? (() => ({ end: () => Promise.resolve() })),
-    isDone: (index) => ledger.isReported(batch, index),
+    begin: (index) => ledger.begin(batch, index, context.workerRun),
     report: (report) => ledger.report(batch, report),
     onOwnFailure: (error) => workload.rest(error),
     onSuccess: () => workload.succeeded(),
@@ -109,6 +109,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
   });
   await fill(context, batch, queues, signal);
 
+  const about = batch.use === 'everywhere' ? 'results' : 'batches';
   let nextMs = nowMs() + reconcileMs;
   for (;;) {
     if (signal.aborted) return 'stopped';
@@ -122,7 +123,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
       await reconcile(context, batch, queues, signal);
       nextMs = nowMs() + reconcileMs;
     }
-    const wait = Promise.all([ledger.news(signal), sleep(lookMs, undefined, { signal })]);
+    const wait = Promise.all([ledger.news(signal, about), sleep(lookMs, undefined, { signal })]);
     await Promise.race([wait.catch(() => undefined), ...(copies ? [copies] : [])]); // aborted, or what it throws
   }
 }
@@ -135,7 +136,7 @@ function copyContext(
     ...{ batch, tools, nowMs, most: concurrency.images, retryMs: timing.retryMs },
     missing: () => ledger.uncopied(batch),
     report: (report) => ledger.reportCopy(batch, report),
-    news: (signal) => ledger.news(signal),
+    news: (signal) => ledger.news(signal, 'results'),
   };
 }
 

@@ -52,7 +52,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
       for (const name of wanted) {
         if (!running.has(name) && !ended.has(name) && !refused.has(name, nowMs())) void begin(name);
       }
-      await Promise.race([failed.promise, ledger.news(either)]);
+      await Promise.race([failed.promise, ledger.news(either, 'batches')]);
     }
   } catch (error) {
     if (!either.aborted) throw error;

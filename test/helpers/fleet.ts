@@ -11,6 +11,7 @@ import { Redis } from 'ioredis';
 
 import type { Batch } from '../../src/fleet/batch.ts';
 import type { ImageReport } from '../../src/fleet/bring.ts';
+import { runsKey } from '../../src/fleet/ledger.ts';
 import type { WorkLedger } from '../../src/fleet/work-on-batch.ts';
 import type { FleetChildOptions, FleetLine } from './fleet-child.ts';
 import { startRedis, type TestRedis } from './redis.ts';
@@ -31,7 +32,10 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
       return text === null ? undefined : (JSON.parse(text) as Batch);
     },
     isCancelled: async ({ id }) => (await redis.exists(`cancelled:${id}`)) === 1,
-    isReported: async (batch, index) => (await redis.hexists(results(batch), String(index))) === 1,
+    async begin(batch, index, run) {
+      await redis.hset(runsKey(batch.id), String(index), run);
+      return (await redis.hexists(results(batch), String(index))) === 0;
+    },
     reported: async (batch) => new Set((await redis.hkeys(results(batch))).filter(isOwn).map(Number)),
     countReported: async (batch) => (await redis.hkeys(results(batch))).filter(isOwn).length,
     async report(batch, report) {

@@ -1,16 +1,10 @@
 import { cancellationKind } from '../../../fleet/accept.ts';
 import { type Batch, batchKind } from '../../../fleet/batch.ts';
 import { openDocument } from '../../../fleet/document.ts';
-import type { Kept, Ledger } from '../../../fleet/ledger.ts';
-import {
-  isEverywhere,
-  openPresences,
-  openResult,
-  type Presence,
-  type Result,
-  resultField,
-} from '../../../fleet/result.ts';
-import { type AcceptedKeys, ImageError, isImageError } from '../../../internal.ts';
+import { followResults, type FreshResult } from '../../../fleet/follow-results.ts';
+import type { Ledger } from '../../../fleet/ledger.ts';
+import { isEverywhere, openPresences, type Presence, type Result, resultField } from '../../../fleet/result.ts';
+import { type AcceptedKeys, ImageError, isImageError, show } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import type { BatchState } from './outcomes.ts';
@@ -41,13 +35,10 @@ export type Watched = {
   /** As of the results that `fresh` has returned. */
   state(): Promise<BatchState>;
   /** Results that were not returned before: of each image the first one, and of each copy of it in another store. */
-  fresh(): Promise<readonly WatchedResult[]>;
+  fresh(): Promise<readonly FreshResult[]>;
   /** Resolves when something may have changed, at the latest after a few seconds. */
   news(signal: AbortSignal): Promise<void>;
 };
-
-/** `isCopy`: it is about what one more worker has got, of an image that was brought before. */
-type WatchedResult = Result & { readonly isCopy: boolean };
 
 /** Opens the queue for a command that only looks; `resources` closes it. @throws USAGE, QUEUE_UNAVAILABLE */
 export async function openReader(
@@ -97,40 +88,30 @@ async function readWorkers({ ledger, believed, onWarning }: ReaderContext): Prom
   return openPresences(envelopes, believed.workers, Date.now(), (why) => onWarning(`a worker is not believed: ${why}`));
 }
 
-/** So many results that were not believed are looked at again at a time: a worker may have put its own in their place. */
-const lookedAtAgain = 200;
-
 async function watch(context: ReaderContext, name: string, envelope: string): Promise<Watched> {
   const { ledger, believed, onWarning } = context;
   const { value: batch, keyId } = await openDocument(batchKind, envelope, believed.batches);
   const refuse = (message: string) => new ImageError('BATCH_INVALID', message, { why: 'content', batch: name });
   if (batch.name !== name) throw refuse(`the batch ${batch.name} is in the queue under another name, ${name}`);
   const { id } = batch;
-  /** The fields of results that count, and of those that do not. */
-  const [known, doubted] = [new Set<string>(), new Set<string>()];
-  /** The workers that brought images, and the images that failed, which nobody copies. */
-  const [brought, failed] = [new Map<number, Pick<Result, 'worker'>>(), new Set<number>()];
   const withTimes = createTimes(batch, onWarning);
-  let next = 0;
+  /** The fields of results that were returned. */
+  const returned = new Set<string>();
+  /** The fields of results that count; the workers that brought images; and the images that failed, which nobody copies. */
+  const [known, brought, failed] = [new Set<string>(), new Map<number, Pick<Result, 'worker'>>(), new Set<number>()];
 
-  const take = async ({ field, envelope }: Kept): Promise<readonly WatchedResult[]> => {
-    if (known.has(field)) return [];
-    const opened = await believe(
-      () => openResult(envelope, believed.workers, { id, field }),
-      (why) => onWarning(`the result ${field} of the batch ${name} is not believed: ${why}`),
-    );
-    if (!opened || opened.value.index >= batch.images.length) {
-      doubted.add(field);
-      return [];
-    }
-    const { value } = opened;
-    known.add(field);
-    doubted.delete(field);
-    const isCopy = field !== resultField(value, false);
-    if (!isCopy && value.outcome.error) failed.add(value.index);
-    else if (!isCopy) brought.set(value.index, { worker: value.worker });
-    return [{ ...withTimes(value), isCopy }];
-  };
+  const follower = followResults({
+    ...{ ledger, batch, keys: believed.workers },
+    onDoubted: (field, why) => onWarning(`the result ${show(field, 128)} of the batch ${name} is not believed: ${why}`),
+    onCounted({ field, index, worker, isCopy, isFailed }) {
+      known.add(field);
+      if (!isCopy && isFailed) failed.add(index);
+      else if (!isCopy) brought.set(index, { worker });
+    },
+    onStartOver() {
+      for (const all of [known, brought, failed]) all.clear();
+    },
+  });
 
   const isCancelled = async (): Promise<boolean> => {
     const cancellation = await ledger.cancellation(id);
@@ -152,20 +133,12 @@ async function watch(context: ReaderContext, name: string, envelope: string): Pr
       return batch.expiresAtMs <= Date.now() ? 'expired' : 'running';
     },
     async fresh() {
-      const found: WatchedResult[] = [];
-      for (const field of [...doubted].slice(0, lookedAtAgain)) {
-        const envelope = await ledger.result(id, field);
-        if (envelope !== undefined) found.push(...(await take({ field, envelope })));
-      }
-      for (let isMore = true; isMore;) {
-        const page = await ledger.results(id, next);
-        for (const one of page.kept) found.push(...(await take(one)));
-        isMore = page.next > next;
-        next = page.next;
-      }
-      return found;
+      const found = await follower.fresh();
+      const others = found.filter((one) => !returned.has(resultField(one, one.isCopy)));
+      for (const one of others) returned.add(resultField(one, one.isCopy));
+      return others.map((one) => ({ ...one, ...withTimes(one) }));
     },
-    news: (signal) => ledger.news(signal).catch(() => undefined), // the caller looks at its signal
+    news: (signal) => ledger.news(signal, 'results').catch(() => undefined), // the caller looks at its signal
   };
 }
 
