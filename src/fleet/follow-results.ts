@@ -6,7 +6,7 @@ import type { Batch } from './batch.ts';
 import type { Kept, Ledger } from './ledger.ts';
 import { openResult, type Result, resultField } from './result.ts';
 
-/** What counts of a batch, of which others want to know only this. */
+/** What is remembered of a result that counts. */
 export type CountedResult = Pick<Result, 'index' | 'worker'> & {
   readonly field: string;
   /** It is about what one more worker has got, of an image that was brought before. */
@@ -22,9 +22,7 @@ export type FreshResult = Result & Pick<CountedResult, 'isCopy'>;
 export type FollowOptions = {
   readonly ledger: Pick<Ledger, 'result' | 'results'>;
   readonly batch: Pick<Batch, 'id' | 'use' | 'images'>;
-  /** Whose word is taken. */
   readonly keys: AcceptedKeys | 'anybody';
-  /** Called with the field of a result that does not count. */
   readonly onDoubted: (field: string, why: string) => void;
   readonly onCounted: (result: CountedResult) => void;
   /** Called when some of what was counted may be lost: what is still there is counted once more. */
@@ -60,7 +58,7 @@ export function followResults(options: FollowOptions): ResultFollower {
   let connection: number | undefined;
   let reading: Promise<unknown> = Promise.resolve();
 
-  const add = (one: CountedResult): void => {
+  const add = (one: CountedResult): undefined => {
     counted.set(one.field, one);
     doubted.delete(one.field);
     onCounted(one);
@@ -75,28 +73,26 @@ export function followResults(options: FollowOptions): ResultFollower {
   const take = async ({ field, envelope }: Kept): Promise<FreshResult | undefined> => {
     if (counted.has(field)) return undefined;
     const known = before.get(field);
-    if (known) {
-      add(known);
-      return undefined;
-    }
+    if (known) return add(known);
     const hash = createHash('sha256').update(envelope).digest('base64');
     if (doubted.get(field) === hash) return undefined;
     try {
       const { value } = await openResult(envelope, keys, { id, field });
-      if (value.index >= batch.images.length) throw noSuchImage(value.index);
+      if (value.index >= batch.images.length)
+        throw new ImageError('BATCH_INVALID', `there is no image ${value.index}`, { why: 'content' });
       if (counted.has(field)) return undefined; // meanwhile
       return { ...value, isCopy: count(field, value) };
     } catch (error) {
       if (!isImageError(error)) throw error;
       onDoubted(field, error.message);
       if (doubted.size < mostDoubted) doubted.set(field, hash);
-      return undefined;
     }
+    return undefined;
   };
 
   const look = async (field: string, found?: string): Promise<FreshResult | undefined> => {
     const envelope = found ?? (await ledger.result(id, field));
-    return envelope === undefined ? undefined : take({ field, envelope });
+    return envelope === undefined ? undefined : await take({ field, envelope });
   };
 
   const read = async (): Promise<readonly FreshResult[]> => {
@@ -115,8 +111,8 @@ export function followResults(options: FollowOptions): ResultFollower {
         continue;
       }
       for (const one of page.kept) fresh.push(await take(one));
-      if (page.next <= next) break;
       next = page.next;
+      if (page.isLast) break;
     }
     before = new Map();
     return fresh.filter((one) => one !== undefined);
@@ -132,8 +128,4 @@ export function followResults(options: FollowOptions): ResultFollower {
     count: (field, result) => void count(field, result),
     doubtedAt: async (field) => (doubted.has(field) ? ledger.result(id, field) : undefined),
   };
-}
-
-function noSuchImage(index: number): ImageError<'BATCH_INVALID'> {
-  return new ImageError('BATCH_INVALID', `there is no image ${index}`, { why: 'content' });
 }

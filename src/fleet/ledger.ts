@@ -66,6 +66,7 @@ type ReportedBatch = Pick<Batch, 'id' | 'use' | 'expiresAtMs' | 'keepResultsMs'>
 export type Page = {
   readonly kept: readonly Kept[];
   readonly next: number;
+  readonly isLast: boolean;
   /** How many there are in all. */
   readonly total: number;
   /** By which connection they were read: a Redis that has come back may have lost the last ones of those that were read before. */
@@ -161,6 +162,7 @@ for _, field in ipairs(fields) do
 end
 table.insert(answer, 1, tostring(read))
 table.insert(answer, 2, tostring(redis.call('hlen', KEYS[1])))
+table.insert(answer, 3, tostring(redis.call('llen', KEYS[2])))
 return answer`;
 
 /** So that only their digests are sent. */
@@ -246,11 +248,12 @@ export function openLedger(
       const found = [keys.results(id), keys.order(id)];
       const bounds = [most.results, resultLimit, most.field, most.bytes];
       const answer = (await ask(() => redis.longshoreResults(...found, from, ...bounds))) as readonly string[];
-      const [read = '0', total = '0', ...rest] = answer;
+      const [read = '0', total = '0', length = '0', ...rest] = answer;
+      const next = from + Number(read);
       const kept: Kept[] = [];
       for (let at = 0; at + 1 < rest.length; at += 2)
         kept.push({ field: rest[at] ?? '', envelope: rest[at + 1] ?? '' });
-      return { kept, next: from + Number(read), total: Number(total), connection };
+      return { kept, next, isLast: next >= Number(length), total: Number(total), connection };
     },
     async expire({ id, name, keepResultsMs }) {
       const found = [keys.names, keys.batch(name), keys.cancellation(id), keys.results(id), keys.order(id)];

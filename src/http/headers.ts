@@ -20,8 +20,7 @@ export function contentLength(headers: HeaderFields): number | undefined {
 
 /** Parses a string of digits; undefined if it is anything else, or larger than a number holds exactly. */
 export function wholeNumber(text: string | undefined): number | undefined {
-  if (text === undefined || !/^\d+$/.test(text)) return undefined;
-  const value = Number(text);
+  const value = text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
   return Number.isSafeInteger(value) ? value : undefined;
 }
 

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 
-import { type FreshResult, followResults } from '../../src/fleet/follow-results.ts';
+import { followResults, type FreshResult } from '../../src/fleet/follow-results.ts';
 import { openLedger } from '../../src/fleet/ledger.ts';
 import { connectQueue, parseQueueAddress } from '../../src/fleet/redis.ts';
 import { signResult } from '../../src/fleet/result.ts';

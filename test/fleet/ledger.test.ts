@@ -104,6 +104,7 @@ test('nothing is reported twice, but what does not count may be replaced', async
       { field: '0/node', envelope: 'copy' },
     ],
     next: 2,
+    isLast: true,
   });
   t.like(await ledger.results(batch.id, 2), { kept: [], next: 2 });
 });
