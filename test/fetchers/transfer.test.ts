@@ -26,7 +26,7 @@ test('an image that is refused at its beginning is not downloaded to its end', a
       response.on('close', () => closed.resolve());
       const step = randomBytes(256 * 1024);
       const more = (): void => {
-        if (response.destroyed || sent >= 2 ** 30) return;
+        if (sent >= 2 ** 26) return; // whoever waited for the rest would wait in vain
         sent += step.length;
         response.write(step, () => setTimeout(more, 1));
       };

@@ -6,10 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
+import type { Sink } from '../../src/http/contract.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
+import { until } from '../helpers/until.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const body = randomBytes(200_000);
@@ -17,9 +19,13 @@ const half = body.subarray(0, 100_000);
 const etag = '"1"';
 
 /** Gives the first request an answer that breaks off, and the second what it asks for. */
-async function breakOnce(t: Parameters<typeof startRawServer>[0], first: (socket: Socket) => void) {
+async function breakOnce(
+  t: Parameters<typeof startRawServer>[0],
+  first: (socket: Socket, sink: Sink) => void,
+  sink: Sink,
+) {
   return startRawServer(t, (socket, head, count) => {
-    if (count === 1) return first(socket);
+    if (count === 1) return first(socket, sink);
     const start = Number(/range: bytes=(\d+)-/.exec(head)?.[1] ?? 0);
     const rest = body.subarray(start);
     const range = start > 0 ? `content-range: bytes ${start}-${body.byteLength - 1}/${body.byteLength}\r\n` : '';
@@ -29,8 +35,14 @@ async function breakOnce(t: Parameters<typeof startRawServer>[0], first: (socket
   });
 }
 
+/** Bytes that wait to be read are lost with a reset. */
+async function resetLater(socket: Socket, sink: Sink): Promise<void> {
+  await until(() => sink.bytes === half.byteLength);
+  socket.resetAndDestroy();
+}
+
 const length = `content-length: ${body.byteLength}\r\n`;
-const cuts: Readonly<Record<string, { code: string; first: (socket: Socket) => void }>> = {
+const cuts: Readonly<Record<string, { code: string; first: (socket: Socket, sink: Sink) => void }>> = {
   'closed early, with a length': {
     code: 'LENGTH_MISMATCH',
     first: (socket) => {
@@ -65,24 +77,26 @@ const cuts: Readonly<Record<string, { code: string; first: (socket: Socket) => v
   },
   'reset, with a length': {
     code: 'NETWORK',
-    first: (socket) => {
+    first: (socket, sink) => {
       socket.write(`HTTP/1.1 200 OK\r\netag: ${etag}\r\n${length}\r\n`);
-      socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 100));
+      socket.write(half);
+      void resetLater(socket, sink);
     },
   },
   'reset, without a length': {
     code: 'NETWORK',
-    first: (socket) => {
+    first: (socket, sink) => {
       socket.write(`HTTP/1.0 200 OK\r\netag: ${etag}\r\n\r\n`);
-      socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 100));
+      socket.write(half);
+      void resetLater(socket, sink);
     },
   },
 };
 
 for (const [what, { code, first }] of Object.entries(cuts)) {
   test(`a body that is ${what}, is resumed where it broke off`, async (t) => {
-    const server = await breakOnce(t, first);
     const sink = memorySink();
+    const server = await breakOnce(t, first, sink);
     const codes: string[] = [];
     const result = await openTestHttp(t).download(
       { url: `${server.url}/a`, sink, observer: { onRetry: (retry) => codes.push(retry.code) } },

@@ -108,7 +108,7 @@ test('a server that takes nothing more of a body is STALLED; the time of the bod
     '/never': { handler: () => undefined },
     '/slow': { handler: (request, response) => void request.resume().on('end', () => response.end()) },
   });
-  const timeouts = { connectMs: 10_000, headersMs: 300, stallMs: 300 };
+  const timeouts = { connectMs: 60_000, headersMs: 60_000, stallMs: 300 };
   const http = openTestHttp(t, { timeouts, retries: 0 });
   const ask = { method: 'PUT', limit, statuses: [200] } as const;
   const huge = {
