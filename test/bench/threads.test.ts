@@ -9,11 +9,14 @@ const threads = new URL('../../src/bench/threads.ts', import.meta.url).href;
 const program = `
   const { Worker } = await import('node:worker_threads');
   const { once } = await import('node:events');
+  const { setTimeout: sleep } = await import('node:timers/promises');
   const { watchThreads } = await import(${JSON.stringify(threads)});
   const read = watchThreads();
   const spin = 'const end = performance.now() + 400; while (performance.now() < end);' +
-    'setTimeout(() => undefined, 300)'; // or it would end before anybody has looked
+    'import("node:worker_threads").then(({ parentPort }) => parentPort.once("message", () => undefined))'; // until somebody has looked
   const workers = [{ name: 'index' }, {}, {}].map((options) => new Worker(spin, { ...options, eval: true }));
+  while (Object.values(read()).filter((seconds) => seconds > 0.005).length < 4) await sleep(20);
+  for (const worker of workers) worker.postMessage('end');
   await Promise.all(workers.map((worker) => once(worker, 'exit')));
   console.log(JSON.stringify(read()));
 `;

@@ -18,7 +18,7 @@ for (const [title, options] of [
   ['whatever was asked for', ['--jobs', '60', '--jobs-per-host', '60', '--workers', '16']],
 ] as const) {
   test(`a batch of 60 images from 21 servers succeeds where a process may open 64 files, ${title}`, async (t) => {
-    t.timeout(300_000);
+    t.timeout(600_000);
     const many = await startOrigin(t);
     const urls: string[] = [];
     for (let at = 0; at < 60; at += 1) {

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import test from 'ava';
@@ -108,7 +107,8 @@ test.serial('a second signal ends work that ignores the first', async (t) => {
   const { child, result } = start('touch a.aci; exec longshore fetch --progress=none ./a.aci');
   await once(child.stderr, 'data');
   child.kill('SIGTERM');
-  await sleep(200); // two signals that are sent together may come in any order
+  // two signals that wait together may come in any order
+  await until(async () => /^ShdPnd:\s*0+$/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8')));
   child.kill('SIGINT');
   t.is((await result).code, 143);
 });

@@ -9,7 +9,7 @@ import { runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-const patience = 60_000;
+const patience = 600_000;
 
 test('a signature file named by a user is read up to its limit, whatever size it reports', async (t) => {
   t.timeout(patience);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
@@ -16,6 +16,7 @@ import { describe } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { putBytes } from '../helpers/registry-image.ts';
 import { storeContext } from '../helpers/store-context.ts';
+import { until } from '../helpers/until.ts';
 
 const never = new AbortController().signal;
 
@@ -85,14 +86,13 @@ for (const when of ['before', 'after'] as const) {
     const stop = new AbortController();
     const unpacking = unpacker.unpack({ position: 0, digest: packed, diffId: plain }, stop.signal);
     await turn();
-    while (when === 'after' && (await leftovers()).length === 0) await sleep(2);
+    if (when === 'after') await until(async () => (await leftovers()).length > 0);
     stop.abort(new Error('enough'));
     await t.throwsAsync(unpacking, { message: 'enough' });
     await unpacker[Symbol.asyncDispose]();
     t.is(work.length, 1);
     await t.notThrowsAsync(work[0] ?? Promise.reject(new Error('none')), 'it cannot be told to stop');
-    for (let look = 0; look < 100 && (await leftovers()).length > 0; look += 1) await sleep(20);
-    t.deepEqual(await leftovers(), []);
+    await until(async () => (await leftovers()).length === 0);
   });
 }
 

@@ -2,16 +2,24 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
 import test from 'ava';
 
 import { openStore } from '../../src/store/open-store.ts';
+import type { Store } from '../../src/store/store.ts';
 import { openTestStore, storeDirectory } from '../helpers/blob.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
 const never = new AbortController().signal;
+
+/** A claim that was asked for before has had its first answer: the index answers in the order of the requests. */
+async function isAsked(store: Store): Promise<void> {
+  await setImmediate();
+  const probe = await store.tryClaim('probe');
+  await probe?.release();
+}
 
 /** Each owner has a directory and a lock beside it, and there is nothing else. */
 async function countOwners(dir: string): Promise<number> {
@@ -71,7 +79,7 @@ test('an abort ends the wait with its reason, and the next caller gets the claim
   await t.throwsAsync(store.claim('free', AbortSignal.abort(reason)), { is: reason });
 
   const next = other.claim('key', never);
-  await setTimeout(200);
+  await isAsked(other);
   await claim.release();
   t.true((await next).waited);
 });
@@ -90,7 +98,7 @@ test('the claim and the temporary files of a killed holder go to the next one', 
   t.true(typeof temporary === 'string' && existsSync(join(temporary, '..')));
   t.is(await store.tryClaim('key'), undefined);
   const waiter = store.claim('key', never);
-  await setTimeout(100);
+  await isAsked(store);
 
   await holder.kill();
 
