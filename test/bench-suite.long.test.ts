@@ -25,7 +25,7 @@ async function run(script: string, args: readonly string[], longshore = bin): Pr
 test.serial(
   'the suite works, and longshore takes no more than a few times the processor time of the floor',
   async (t) => {
-    t.timeout(300_000);
+    t.timeout(600_000);
     const hasAria2c = await exec('aria2c', ['--version']).then(
       () => true,
       () => false,
@@ -53,7 +53,7 @@ test.serial(
 );
 
 test.serial('two longshores take turns in one case, each with a store of its own', async (t) => {
-  t.timeout(300_000);
+  t.timeout(600_000);
   const clone = await temporaryDirectory(t);
   await symlink(join(import.meta.dirname, '../dist'), join(clone, 'dist'));
   const both = `:${join(clone, 'dist/src/cli/bin.js')}`;
@@ -67,7 +67,7 @@ test.serial('two longshores take turns in one case, each with a store of its own
 });
 
 test.serial('goals are shown beside what was got', async (t) => {
-  t.timeout(300_000);
+  t.timeout(600_000);
   const output = await run('main', ['--small', '--rounds=1', '--tries=1', 'many-small']);
   t.log(output);
   t.regex(
@@ -77,7 +77,7 @@ test.serial('goals are shown beside what was got', async (t) => {
 });
 
 test.serial('each piece by itself is measured', async (t) => {
-  t.timeout(300_000);
+  t.timeout(600_000);
   const [, , ...lines] = (await run('micro', ['--ms=1'])).trimEnd().split('\n');
   const measured = lines.map((line) => line.split('|').map((cell) => cell.trim()));
   t.is(measured.length, 9);

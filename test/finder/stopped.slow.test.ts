@@ -14,7 +14,7 @@ const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.ur
 const patience = { sayMs: 100, aloneMs: 1_500 };
 
 test('another process waits for a stopped one, and then fetches itself; both store one image', async (t) => {
-  t.timeout(120_000);
+  t.timeout(600_000);
   const { directory, finder, listed, leftovers } = await openFetching(t);
   const dir = join(directory, 'store');
   const origin = await startOrigin(t);

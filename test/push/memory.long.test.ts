@@ -115,7 +115,7 @@ async function pushAll(t: ExecutionContext, fill: (store: Store) => Promise<void
 }
 
 test.serial('a blob of 2 GiB is sent with little memory, in chunks of 32 MiB', async (t) => {
-  t.timeout(60_000);
+  t.timeout(600_000);
   const { peak, received } = await pushAll(t, async (store) => putImage(store, 'large', [await putZeros(store)]));
   t.true(received.bytes > 2048 * mib);
   t.true(received.most <= 32 * mib);
@@ -123,7 +123,7 @@ test.serial('a blob of 2 GiB is sent with little memory, in chunks of 32 MiB', a
 });
 
 test.serial('400 small images are pushed with little memory', async (t) => {
-  t.timeout(60_000);
+  t.timeout(600_000);
   const { peak, received } = await pushAll(t, async (store) => {
     const shared = await putBlob(store, Buffer.alloc(20_000, 'a'));
     for (let at = 0; at < 400; at += 100) {

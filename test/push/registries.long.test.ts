@@ -128,7 +128,7 @@ test('200 images that share layers: from a registry to the store to another, eac
 });
 
 test('killed at any instant, a push leaves no tag that points to something incomplete, and the next run completes it', async (t) => {
-  t.timeout(120_000 + kills * 60_000);
+  t.timeout(600_000 + kills * 60_000);
   const shared = [...(await Promise.all(Array.from({ length: 4 }, () => layer(20_000)))), await layer(20_000_000)];
   const prepared = await prepare(t, shared, 30);
   if (!prepared) return;

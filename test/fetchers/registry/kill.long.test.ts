@@ -65,7 +65,7 @@ async function openBatch(t: ExecutionContext) {
 }
 
 test('after a kill at any instant of a batch that is being resolved, hardly a manifest is asked for again', async (t) => {
-  t.timeout(60_000 + kills * 30_000);
+  t.timeout(600_000 + kills * 60_000);
   const { kill, complete, asked } = await openBatch(t);
   let worst = 0;
   for (let number = 0; number < kills; number += 1) {
@@ -80,7 +80,7 @@ test('after a kill at any instant of a batch that is being resolved, hardly a ma
 });
 
 test('a batch that is killed again and again goes on where it was', async (t) => {
-  t.timeout(300_000);
+  t.timeout(600_000);
   const { kill, complete, asked, answered } = await openBatch(t);
   for (let number = 0; number < 4; number += 1) await kill('store');
   await complete('store');

@@ -174,12 +174,12 @@ test('anchors that stand for the same containers again and again are looked at o
 });
 
 test('a text of nothing but templates that are left open is refused as fast as any other', async (t) => {
-  const startMs = performance.now();
+  const before = process.threadCpuUsage();
   for (const open of ['$(', '${', '{{ ']) {
     const { errors } = await readText(
       `apiVersion: v1\nkind: Pod\nspec: {containers: [{image: "${open.repeat(300_000)}\\n"}]}`,
     );
     t.is(errors.length, 1);
   }
-  t.true(performance.now() - startMs < 20_000);
+  t.true(process.threadCpuUsage(before).user < 20_000_000); // microseconds of this thread alone
 });
