@@ -13,7 +13,8 @@ export function hastyClock(): Clock & { readonly slept: readonly number[] } {
 }
 
 export const testOptions: HttpOptions = {
-  timeouts: { connectMs: 5000, headersMs: 5000, stallMs: 5000 },
+  // longer than a busy machine keeps anything waiting
+  timeouts: { connectMs: 60_000, headersMs: 60_000, stallMs: 60_000 },
   limits: { archiveBytes: 1024 ** 3, redirects: 10, retryAfterMs: 300_000 },
   retries: 4,
   insecureTls: false,

@@ -150,7 +150,7 @@ for (const [what, end, code] of [
       );
       if (end) socket.end();
     });
-    const http = openTestHttp(t, { retries: 2, timeouts: { connectMs: 5000, headersMs: 5000, stallMs: 200 } });
+    const http = openTestHttp(t, { retries: 2, timeouts: { connectMs: 60_000, headersMs: 60_000, stallMs: 200 } });
     const sink = memorySink();
     const error = await t.throwsAsync(http.download({ url: server.url, sink }, signal));
     t.true(hasCode(error, code), `${error}`);

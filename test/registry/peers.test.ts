@@ -15,7 +15,7 @@ import { basic, openTestClient } from '../helpers/registry-client.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };
-const timeouts = { connectMs: 5000, headersMs: 300, stallMs: 300 };
+const timeouts = { connectMs: 60_000, headersMs: 300, stallMs: 300 };
 const paths = ({ requests }: TestRegistry) => requests.map(({ url }) => url);
 
 function download(client: RegistryClient, host: string, { digest, size }: { digest: string; size: number }) {
