@@ -95,6 +95,16 @@ export type Sharing = {
     blobs: readonly { readonly digest: Digest; readonly size: number }[],
     signal: AbortSignal,
   ): Promise<SharedBlobs>;
+  /** Called before an archive is asked for at its URL. Resolves when no other process brings it; meanwhile it has no slot. */
+  beginArchive?(this: void, url: string, signal: AbortSignal): Promise<SharedArchive>;
+};
+
+/** To be disposed of when this process no longer brings the archive. */
+export type SharedArchive = AsyncDisposable & {
+  /** What a lock would have of it, if another process has brought it. */
+  readonly brought: LockedImage | undefined;
+  /** Called when the store has it. */
+  have(this: void, image: LockedImage): Promise<void>;
 };
 
 export type SharedBlobs = {

@@ -1,11 +1,13 @@
+import { createHash } from 'node:crypto';
+
 import type { Redis } from 'ioredis';
 
 import { show } from '../image/show.ts';
 import type { Sharing } from '../internal.ts';
 import { setNewest } from '../system/bounded-map.ts';
 import { debugLog } from '../system/debug.ts';
-import { abortable } from '../system/single-flight.ts';
-import { type BlobPlace, formatPlace, parsePlace, withScripts } from './claim-scripts.ts';
+import { abortable, every } from '../system/single-flight.ts';
+import { archiveMark, type BlobPlace, formatPlace, parsePlace, withScripts } from './claim-scripts.ts';
 import { keyPrefix } from './ledger.ts';
 
 const debug = debugLog('fleet');
@@ -13,7 +15,7 @@ const debug = debugLog('fleet');
 /**
  * How the workers of a fleet agree who brings a blob. An image claims all blobs that it needs at once, and waits for those that an image
  * before it has claimed, until that one is delivered, given up, or its worker is lost: then the first of those that wait has it. Images
- * wait only for images that were there before them, so none of them waits for itself.
+ * wait only for images that were there before them, so none of them waits for itself. An archive is claimed by its URL, while it is brought.
  */
 export type Claims = AsyncDisposable & {
   /** @param reach - how others get what this worker has brought. Without it, it claims nothing, but may wait for others. */
@@ -35,8 +37,18 @@ export type BatchClaims = {
 };
 
 type ImageClaims = {
-  readonly sharing: Sharing;
+  readonly sharing: Pick<Sharing, 'begin'>;
+  /** Claims the archive of a URL. Resolves when no other worker brings it. */
+  beginArchive(this: void, url: string, signal: AbortSignal): Promise<ArchiveClaim>;
   /** Called when the image is delivered or given up. It has to be called, and never fails. */
+  end(this: void, isDelivered: boolean): Promise<void>;
+};
+
+/** It is given back before its image is delivered: who brings an archive waits for no other one meanwhile. */
+export type ArchiveClaim = {
+  /** Whether another image of the batch had it. */
+  readonly isGiven: boolean;
+  /** Called when others can have the archive from here, or it is given up. */
   end(this: void, isDelivered: boolean): Promise<void>;
 };
 
@@ -65,11 +77,8 @@ export type ClaimsTiming = {
 };
 
 const defaultTiming: ClaimsTiming = Object.freeze({
-  lifeMs: 10_000,
-  renewMs: 3_000,
-  missedMs: 5_000,
-  pollMs: 2_000,
-  stuckMs: 30_000,
+  ...{ lifeMs: 10_000, renewMs: 3_000, missedMs: 5_000 },
+  ...{ pollMs: 2_000, stuckMs: 30_000 },
 });
 
 const keys = {
@@ -85,20 +94,23 @@ const maxPlaces = 20_000;
 /** Blobs of an image that are claimed by one call. */
 const chunk = 2_000;
 
-/** A blob that is waited for. */
-type Wait = { readonly over: PromiseWithResolvers<void> };
-
 /** One try to bring an image. */
 type Job = {
   readonly batch: OpenBatch;
   readonly token: string;
   readonly blobs: Set<string>;
-  readonly waits: Map<string, Wait>;
+  /** Claimed, and not given back. */
+  readonly archives: Set<string>;
+  /** Blobs that are waited for. */
+  readonly waits: Map<string, PromiseWithResolvers<void>>;
+  /** What images before this one have brought. */
+  readonly given: Set<string>;
   /** `host/repository` of the image. */
   name: string;
   /** When it began, or the last blob that it waited for came. */
   movedMs: number;
   mayHold: boolean;
+  hasClaimed: boolean;
   isLooking: boolean;
   looksAgain: boolean;
   isOver: boolean;
@@ -150,14 +162,16 @@ export function openClaims({
   const settle = (job: Job, blob: string, answer: string | undefined): void => {
     const wait = job.waits.get(blob);
     if (answer === 'wait') {
-      if (!wait) job.waits.set(blob, { over: Promise.withResolvers<void>() });
+      if (!wait) job.waits.set(blob, Promise.withResolvers<void>());
       return;
     }
-    const place = answer === undefined || answer === 'go' ? undefined : parsePlace(answer);
+    const isGiven = answer !== undefined && answer !== 'go';
+    if (isGiven) job.given.add(blob);
+    const place = isGiven ? parsePlace(answer) : undefined;
     if (place) setNewest(job.batch.places, blob, place, maxPlaces);
     job.waits.delete(blob);
     job.movedMs = nowMs();
-    wait?.over.resolve();
+    wait?.resolve();
   };
 
   /** Looks again what has become of what a job waits for, once at a time. */
@@ -175,16 +189,40 @@ export function openClaims({
     }
   };
 
+  const claim = async (job: Job, blobs: readonly string[], signal: AbortSignal): Promise<void> => {
+    job.hasClaimed = true;
+    await abortable(firstRenewal, signal);
+    if (job.mayHold) await abortable(look(job, blobs), signal);
+    if (job.waits.size > 0) listen();
+  };
+
+  const giveBack = async (job: Job, blobs: readonly string[], isDelivered: boolean, goesOn = false): Promise<void> => {
+    const { reach } = job.batch;
+    const place = isDelivered && reach ? formatPlace(reach, run, worker, job.name) : '';
+    const send = async (from = 0): Promise<void> => {
+      const next = from + chunk;
+      const isLast = next >= blobs.length;
+      await scripted.longshoreEnd(...commandOf(job, blobs.slice(from, next), place, goesOn || !isLast ? 1 : 0));
+      if (!isLast) await send(next);
+    };
+    await send().catch((error: unknown) => {
+      debug(() => `claims cannot be given back: ${show(String(error))}`);
+      if (!isClosed) owed.add(send);
+    });
+  };
+
+  const waitFor = async (job: Job, blob: string, signal: AbortSignal): Promise<void> => {
+    const wait = job.waits.get(blob);
+    if (wait) await abortable(wait.promise, signal);
+  };
+
   const waiting = function* (): Generator<Job> {
     for (const { jobs } of batches.values()) for (const job of jobs) if (job.waits.size > 0) yield job;
   };
 
   const listen = (): void => {
     if (listener || isClosed) return;
-    listener = redis.duplicate({
-      maxRetriesPerRequest: null,
-      lazyConnect: false,
-    });
+    listener = redis.duplicate({ maxRetriesPerRequest: null, lazyConnect: false });
     listener.on('error', () => undefined); // the first connection tells
     listener.on('message', (_channel: string, message: string) => {
       const [id = '', ...blobs] = message.split(' ');
@@ -205,32 +243,16 @@ export function openClaims({
     for (const { jobs } of batches.values()) {
       for (const job of jobs) {
         // what it waits for moves
-        if (!job.mayHold || job.blobs.size === 0 || job.waits.size > 0 || job.movedMs > stuckMs) continue;
+        const held = [...job.blobs, ...job.archives];
+        if (!job.mayHold || held.length === 0 || job.waits.size > 0 || job.movedMs > stuckMs) continue;
         job.mayHold = false;
-        await scripted.longshoreEnd(...commandOf(job, [...job.blobs], '', 1));
+        await scripted.longshoreEnd(...commandOf(job, held, '', 1));
       }
     }
   };
 
-  const every = (ms: number, work: () => Promise<unknown>): { stop: () => Promise<void> } => {
-    let running: Promise<void> | undefined;
-    const timer = setInterval(() => {
-      running ??= work()
-        .then(
-          () => undefined,
-          (error: unknown) => debug(() => `claims: ${show(String(error))}`),
-        )
-        .finally(() => void (running = undefined));
-    }, ms);
-    return {
-      async stop() {
-        clearInterval(timer);
-        await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 100))]); // Redis may be away
-      },
-    };
-  };
-
-  const renewing = every(timing.renewMs, async () => {
+  const onFailure = (error: unknown): void => debug(() => `claims: ${show(String(error))}`);
+  const renewing = every(timing.renewMs, onFailure, async () => {
     if (batches.size === 0) return;
     await renew();
     for (const end of [...owed]) {
@@ -239,18 +261,12 @@ export function openClaims({
     }
     await leaveStuck();
   });
-  const polling = every(timing.pollMs, async () => {
+  const polling = every(timing.pollMs, onFailure, async () => {
     await Promise.all(Array.from(waiting(), lookAgain));
   });
 
   function openBatch({ id, expiresAtMs }: ClaimedBatch, reach: OpenBatch['reach']): OpenBatch {
-    const batch = {
-      id,
-      expiresAtMs,
-      reach,
-      jobs: new Set<Job>(),
-      places: new Map<string, BlobPlace>(),
-    };
+    const batch = { id, expiresAtMs, reach, jobs: new Set<Job>(), places: new Map<string, BlobPlace>() };
     batches.set(id, batch);
     return batch;
   }
@@ -262,16 +278,12 @@ export function openClaims({
         batch,
         token: `${run}/${count}`,
         blobs: new Set(),
+        archives: new Set(),
         waits: new Map(),
+        given: new Set(),
         name: '',
       },
-      ...{
-        movedMs: nowMs(),
-        mayHold: true,
-        isLooking: false,
-        looksAgain: false,
-        isOver: false,
-      },
+      ...{ movedMs: nowMs(), mayHold: true, hasClaimed: false, isLooking: false, looksAgain: false, isOver: false },
     };
     batch.jobs.add(job);
     return {
@@ -280,34 +292,29 @@ export function openClaims({
           job.name = `${host}/${repository}`;
           const asked = [...new Set(blobs.map(({ digest }) => hexOf(digest)))];
           for (const blob of asked) job.blobs.add(blob);
-          await abortable(firstRenewal, signal);
-          if (job.mayHold) await abortable(look(job, asked), signal);
-          if (job.waits.size > 0) listen();
-          return {
-            async mayAsk(digest, stop) {
-              const wait = job.waits.get(hexOf(digest));
-              if (wait) await abortable(wait.over.promise, stop);
-            },
-          };
+          await claim(job, asked, signal);
+          return { mayAsk: (digest, stop) => waitFor(job, hexOf(digest), stop) };
         },
+      },
+      async beginArchive(url, signal) {
+        const name = `${archiveMark}${createHash('sha256').update(url).digest('hex')}`;
+        job.archives.add(name);
+        await claim(job, [name], signal);
+        await waitFor(job, name, signal);
+        return {
+          isGiven: job.given.has(name),
+          async end(isDelivered) {
+            if (job.isOver || !job.archives.delete(name) || job.given.has(name)) return;
+            await giveBack(job, [name], isDelivered, true);
+          },
+        };
       },
       async end(isDelivered) {
         batch.jobs.delete(job);
         job.isOver = true;
-        for (const { over } of job.waits.values()) over.resolve();
-        if (job.blobs.size === 0) return;
-        const blobs = [...job.blobs];
-        const place = isDelivered && batch.reach ? formatPlace(batch.reach, run, worker, job.name) : '';
-        const send = async (): Promise<void> => {
-          for (let from = 0; from < blobs.length; from += chunk) {
-            const isLast = from + chunk >= blobs.length;
-            await scripted.longshoreEnd(...commandOf(job, blobs.slice(from, from + chunk), place, isLast ? 0 : 1));
-          }
-        };
-        await send().catch((error: unknown) => {
-          debug(() => `claims cannot be given back: ${show(String(error))}`);
-          if (!isClosed) owed.add(send);
-        });
+        for (const { resolve } of job.waits.values()) resolve();
+        if (job.archives.size > 0) await giveBack(job, [...job.archives], false, true);
+        if (job.hasClaimed) await giveBack(job, [...job.blobs], isDelivered);
       },
     };
   }
@@ -329,7 +336,7 @@ export function openClaims({
     async [Symbol.asyncDispose]() {
       isClosed = true;
       await Promise.all([renewing.stop(), polling.stop()]);
-      for (const job of waiting()) for (const { over } of job.waits.values()) over.resolve();
+      for (const job of waiting()) for (const { resolve } of job.waits.values()) resolve();
       listener?.disconnect();
       if (redis.status === 'ready') await redis.unlink(`${keys.run}${run}`).catch(() => undefined);
     },

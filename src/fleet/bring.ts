@@ -50,7 +50,7 @@ export type ImageTools = AsyncDisposable & {
 export type ImageSharing = {
   readonly sharing?: FindCall['sharing'];
   /** Called when the image is delivered or given up, so that others who wait for its blobs go on. */
-  end(isDelivered: boolean): Promise<void>;
+  end(this: void, isDelivered: boolean): Promise<void>;
 };
 
 export type BringContext = {

@@ -3,6 +3,9 @@ import type { Redis } from 'ioredis';
 import { parseRegistryReference } from '../internal.ts';
 import { isFleetName } from './document.ts';
 
+/** Before the hash of the URL of an archive, which is claimed as blobs are by their digests, but for itself. */
+export const archiveMark = 'u';
+
 /**
  * What Redis has of the blobs of a batch, under the key of its claims:
  *
@@ -94,7 +97,7 @@ for at = 9, #ARGV do
   elseif value ~= me then
     local isOfRun = runOf(value) == run
     local isBefore = tonumber(string.match(value, '^h(%d+)/')) < order
-    if not isOfRun and isBefore then answer = 'wait' end
+    if not isOfRun and (isBefore or string.sub(blob, 1, 1) == '${archiveMark}') then answer = 'wait' end
     if answer == 'wait' or (isOfRun and mayHold) then
       redis.call('zadd', waitingFor(blob), order, me)
       redis.call('pexpire', waitingFor(blob), ttlMs)

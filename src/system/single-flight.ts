@@ -90,3 +90,23 @@ export async function sideBySide<I, T>(
   either.throwIfAborted();
   return results.flatMap((result) => (result ? [result.value] : []));
 }
+
+/** Does work again and again, once at a time, until it is stopped; what still runs then is waited for a moment only. */
+export function every(
+  ms: number,
+  onFailure: (error: unknown) => void,
+  work: () => Promise<unknown>,
+): { readonly stop: () => Promise<void> } {
+  let running: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    running ??= work()
+      .then(() => undefined, onFailure)
+      .finally(() => void (running = undefined));
+  }, ms);
+  return {
+    async stop() {
+      clearInterval(timer);
+      await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 100))]);
+    },
+  };
+}

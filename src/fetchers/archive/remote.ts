@@ -1,7 +1,9 @@
+import { isDigest } from '../../image/digest.ts';
 import { showUrl } from '../../image/show.ts';
 import type { Claim } from '../../store/store.ts';
-import { type FetchContext, type Wanted, warnOfSilence } from '../context.ts';
-import { fetched, type Found } from '../found.ts';
+import { type FetchContext, type LockedImage, type Wanted, warnOfSilence } from '../context.ts';
+import { fetched, type Found, signersOf } from '../found.ts';
+import { lockedSigners } from '../lock.ts';
 import type { SignatureSource } from '../signature.ts';
 import { admit } from './admit.ts';
 import { receive, type Received } from './receive.ts';
@@ -27,14 +29,23 @@ export async function fetchRemote(
   remote: RemoteRequest,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
-  const { store, slots, policy, onEvent } = context;
-  const { key, url } = remote;
+  const { policy, sharing, keepArchives } = context;
+  const { url } = remote;
   const request = { ...remote, sinceMs: context.nowMs() };
   const stored = await answerFromUrlCache(context, request, signal);
   if (stored || policy === 'never') return stored;
-  const given = await fetchFromPeers(context, request, signal);
-  if (given) return given;
+  await using shared = await sharing?.beginArchive?.(url, signal);
+  const given = await fetchFromPeers(context, { ...request, brought: shared?.brought }, signal);
+  const found = given ?? (await fetchFromOrigin(context, request, signal));
+  const { imageId: imageID, digest, source } = found.image;
+  const isKept = keepArchives && isDigest(digest) && source === showUrl(url);
+  if (isKept) await shared?.have({ imageID, digest, ...lockedSigners(signersOf(found)) });
+  return found;
+}
 
+async function fetchFromOrigin(context: FetchContext, request: SharedRequest, signal: AbortSignal): Promise<Found> {
+  const { store, slots, onEvent } = context;
+  const { key, url } = request;
   const { host } = new URL(url);
   const transfer = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(url);
@@ -55,35 +66,45 @@ export async function fetchRemote(
   return await settle(context, request, transferred);
 }
 
+/** @param sinceMs - when this fetch began */
+type SharedRequest = RemoteRequest & { readonly sinceMs: number };
+
 /** The claim is held until the image is committed. `known`: another fetch stored the image while this one waited for a slot. */
 type Transfer = { readonly claim: Claim } & (
   | { readonly kind: 'known'; readonly known: CachedUrl }
   | { readonly kind: 'received'; readonly known: CachedUrl | undefined; readonly received: Received }
 );
 
-/** Fetches an archive that a lock names from peers. @returns undefined if none of them gives it, or another process fetches it */
+/**
+ * Fetches an archive from peers that a lock names, or that one of them has brought.
+ *
+ * @returns undefined if none of them gives it, or another process fetches it.
+ */
 async function fetchFromPeers(
   context: FetchContext,
-  request: RemoteRequest,
+  { brought, ...request }: RemoteRequest & { readonly brought: LockedImage | undefined },
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const { archivePeers, store } = context;
-  if (!archivePeers || request.expected.held?.digest === undefined) return undefined;
-  const claim = await store.tryClaim(request.url);
+  const { url, expected } = request;
+  const held = expected.held?.digest === undefined ? brought && { ...brought, reference: url } : expected.held;
+  if (!archivePeers || held?.digest === undefined) return undefined;
+  const claim = await store.tryClaim(url);
   if (!claim) return undefined;
-  await using held = new AsyncDisposableStack();
-  held.use(claim);
+  await using resources = new AsyncDisposableStack();
+  resources.use(claim);
   const { receiveFromPeers } = await import('./peers.ts'); // loaded in a fleet alone
-  const received = await receiveFromPeers({ ...context, archivePeers }, request, signal);
+  const asked = { ...request, expected: { ...expected, held } };
+  const received = await receiveFromPeers({ ...context, archivePeers }, asked, signal);
   if (!received) return undefined;
-  held.move(); // settle releases the claim
+  resources.move(); // settle releases the claim
   return await settle(context, request, { kind: 'received', claim, known: undefined, received });
 }
 
 /** The part of a fetch that needs a slot. */
 async function transferArchive(
   context: FetchContext,
-  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
+  request: SharedRequest & { readonly claim: Claim },
   signal: AbortSignal,
 ): Promise<Transfer> {
   const { key, url, expected, claim } = request;

@@ -1,9 +1,10 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 
+import type { Archives } from '../../../fleet/archives.ts';
 import type { Batch } from '../../../fleet/batch.ts';
 import type { BatchClaims } from '../../../fleet/blob-claims.ts';
-import type { ImageTools } from '../../../fleet/bring.ts';
+import type { ImageSharing, ImageTools } from '../../../fleet/bring.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresences } from '../../../fleet/result.ts';
 import {
@@ -213,6 +214,43 @@ export async function followPeers(
       clearInterval(timer);
       return Promise.resolve();
     },
+  };
+}
+
+/**
+ * Claims the blobs of images before they are brought, and in a batch for everywhere archives too, by their URLs: what another worker has
+ * brought from one comes from there.
+ */
+export function sharingBy(
+  batch: Batch,
+  claims: BatchClaims,
+  peers: Peers | undefined,
+  archives: Archives | undefined,
+): () => ImageSharing {
+  return () => {
+    const image = claims.image();
+    if (!peers || !archives || batch.use !== 'everywhere') return image;
+    const ends: ((isDelivered: boolean) => Promise<void>)[] = [image.end];
+    return {
+      sharing: {
+        ...image.sharing,
+        async beginArchive(url, signal) {
+          const claim = await image.beginArchive(url, signal);
+          const given = claim.isGiven ? await archives.at(batch, url) : undefined;
+          if (given?.image.digest !== undefined)
+            ends.push((await peers.copyFrom([given.worker], [given.image.digest])).end);
+          let isNoted = false;
+          return {
+            brought: given?.image,
+            async have(one) {
+              if (!claim.isGiven) isNoted = await archives.note(batch, url, one);
+            },
+            [Symbol.asyncDispose]: () => claim.end(isNoted),
+          };
+        },
+      },
+      end: async (isDelivered) => void (await Promise.all(ends.map((end) => end(isDelivered)))),
+    };
   };
 }
 

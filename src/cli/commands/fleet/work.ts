@@ -3,9 +3,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { openArchives } from '../../../fleet/archives.ts';
 import type { Batch } from '../../../fleet/batch.ts';
 import { type BatchClaims, openClaims } from '../../../fleet/blob-claims.ts';
-import type { ImageReport } from '../../../fleet/bring.ts';
+import type { ImageReport, ImageSharing } from '../../../fleet/bring.ts';
 import { isFleetName } from '../../../fleet/document.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import type { QueueConnection } from '../../../fleet/redis.ts';
@@ -31,7 +32,7 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { createPlainProgress } from '../../output/progress.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { outcomesOf } from './outcomes.ts';
-import { followPeers, lookupBy, readPeerOptions } from './peers.ts';
+import { followPeers, lookupBy, readPeerOptions, sharingBy } from './peers.ts';
 import { openQueue, readAccepted, readKey } from './queue.ts';
 import { parseBatchName } from './submit.ts';
 import { openWorkplace } from './workplace.ts';
@@ -90,6 +91,7 @@ export const runFleetWork: Run = async (io, line) => {
   resources.use(leaveSilent(connection, signal, onWarning));
   let movedMs = Date.now();
   const claims = resources.use(openClaims({ redis, worker, run, movedAtMs: () => movedMs, nowMs: Date.now }));
+  const archives = workers && openArchives({ redis, worker, key, keys: workers, nowMs: Date.now });
   /** Blobs are claimed where others can get them then, or this worker can get them from others. */
   const claimsOf = (batch: Batch): BatchClaims | undefined => {
     const served = origin === undefined ? undefined : 'served';
@@ -103,6 +105,7 @@ export const runFleetWork: Run = async (io, line) => {
         async complete(batch) {
           await workLedger.complete(batch);
           await claimsOf(batch)?.remove();
+          if (batch.use === 'everywhere') await archives?.remove(batch);
         },
       },
       ...{ redis, workerRun: run, only, allowedTargets, onWarning },
@@ -122,7 +125,8 @@ export const runFleetWork: Run = async (io, line) => {
       },
       openSharing: (batch) => {
         const ofBatch = claimsOf(batch);
-        return Promise.resolve(() => ofBatch?.image() ?? { end: () => Promise.resolve() });
+        const none = (): ImageSharing => ({ end: () => Promise.resolve() });
+        return Promise.resolve(ofBatch ? sharingBy(batch, ofBatch, peers, archives) : none);
       },
     },
     signal,
