@@ -187,9 +187,9 @@ test('what runs the command as it is built is tested in test/command, or takes l
   );
 });
 
-test('a newcomer can find the way: 300 to 518 source files, 20 in a folder at most, of 70 to 120 lines in the median', async (t) => {
+test('a newcomer can find the way: 300 to 519 source files, 20 in a folder at most, of 70 to 120 lines in the median', async (t) => {
   const files = await Array.fromAsync(glob('{src,workers}/**/*.ts', { cwd: root }));
-  t.true(files.length >= 300 && files.length <= 518, String(files.length));
+  t.true(files.length >= 300 && files.length <= 519, String(files.length));
   const folders = Map.groupBy(files, (path) => dirname(path));
   t.deepEqual(
     [...folders].filter(([, inside]) => inside.length > 20).map(([folder]) => folder),
