@@ -62,8 +62,11 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   PLATFORM_MISSING: 'Ask for one of the platforms it has, with --platform',
   HTTP_STATUS: adviceForStatus,
   ARCHIVE_UNREADABLE: adviceForFormat,
-  ARCHIVE_INVALID: ({ rule }) =>
-    `It has to be made again, following ${rule} in docs/rules.md: tell its publisher, if that is not you`,
+  ARCHIVE_INVALID: ({ rule }) => {
+    const again = `It has to be made again, following ${rule} in docs/rules.md: tell its publisher, if that is not you`;
+    if (!/^A[47]$/.test(rule)) return again;
+    return `Bring it again, in case it was cut or damaged on its way; otherwise ${lowerFirst(again)}`;
+  },
   MANIFEST_INVALID: 'It has to be made again: tell its publisher, if that is not you',
   NAME_INVALID: 'Check the name',
   NAME_MISMATCH: 'Ask for it under its own name',
@@ -107,7 +110,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
     asked.startsWith('sha256:')
       ? 'Push it to another place, or leave --no-overwrite out'
       : 'Push it to another place, or remove that tag there', // the tag of a list, which has something else
-  BATCH_EXISTS: 'Give it another name with --batch, or wait until that one has ended',
+  BATCH_EXISTS:
+    'Give it another name with --batch: this one is free again when the results of that batch are no longer kept',
   BATCH_NOT_FOUND: 'See longshore fleet status: results are kept for as long as the batch asked for',
   BATCH_INVALID: ({ why }) => adviceForBatch[why],
   WORKERS_LOST:

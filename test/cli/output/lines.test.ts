@@ -62,6 +62,8 @@ test('advice contains only what can help in the situation', (t) => {
   t.regex(advised('KEY_UNKNOWN', { ...signer, name: 'example.com/a' }), /for the keys that discovery offers/);
   t.notRegex(advised('SIGNATURE_MISSING', { location: 'x' }, 'docker://a'), /--signature/);
   t.regex(advised('SIGNATURE_MISSING', { location: 'x' }), /name it with --signature/);
+  t.regex(advised('ARCHIVE_INVALID', { rule: 'A7' }), /Bring it again, .* made again, following A7 in docs/);
+  t.notRegex(advised('ARCHIVE_INVALID', { rule: 'A11' }), /Bring it again/);
   t.regex(advised('KEY_WEAK', { algorithm: 'sha1' }), /=weak-keys/);
   t.notRegex(advised('KEY_WEAK', { algorithm: 'md5' }), /weak-keys/);
   t.notRegex(advised('INSECURE_REFUSED', { what: 'denyNet' }), /insecure-options/);
