@@ -2,6 +2,7 @@ import * as z from 'zod';
 
 import {
   checkConfig,
+  configInvalid,
   type Digest,
   isDigest,
   isImageId,
@@ -42,13 +43,16 @@ export async function readOtherSide(path: string): Promise<OtherSide> {
     documents.add(digest);
   };
   const value = parseConfigJson(path, await readConfigFile(path, { maxBytes }), { caseSensitive: true });
-  if (isList(value)) {
+  const schema = schemaOf(value);
+  if (schema === listSchema) {
     for (const { imageID, reference, verified } of checkConfig(path, shape, value).images) {
       if (reference !== undefined && isDigest(imageID)) add(reference, imageID, verified !== false);
       else if (isImageId(imageID)) images.set(imageID, verified !== false);
     }
     return { images, documents };
   }
+  if (!/^longshore\.lock\//.test(schema))
+    throw configInvalid(path, 'is neither what image list --output=json writes nor a lock file');
   const lock = await readLockFile(path, true);
   for (const [name, { imageID = '', platforms = {} }] of lock?.images ?? []) {
     if (isImageId(imageID)) images.set(imageID, true); // a lock does not say whether it was verified
@@ -63,6 +67,6 @@ export async function readOtherSide(path: string): Promise<OtherSide> {
   return { images, documents };
 }
 
-function isList(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'schema' in value && value.schema === listSchema;
+function schemaOf(value: unknown): string {
+  return typeof value === 'object' && value !== null && 'schema' in value ? String(value.schema) : '';
 }
