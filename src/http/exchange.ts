@@ -83,8 +83,8 @@ export async function withExchange<T>(
     const details = { url: showUrl(asked.url), bytes };
     exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${show(host)})`, details));
   };
-  const sending = { ...pace, limiter: asked.body && limiterOf([asked.url]), pacing, clock, onSlow, sent };
-  const paced = asked.body && paceBody(asked.body, sending, exchange.signal);
+  const sending = asked.body && { ...pace, limiter: limiterOf([asked.url]), pacing, clock, onSlow, sent };
+  const paced = sending && paceBody(asked.body, sending, exchange.signal);
   const request = paced ? { ...asked, body: paced } : asked;
   try {
     pacing?.onWaiting(true);

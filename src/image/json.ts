@@ -90,9 +90,11 @@ export function formatJsonFault({ problem, line, column }: JsonFault): string {
   return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function decode(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return undefined;
   }
