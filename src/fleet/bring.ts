@@ -136,9 +136,16 @@ async function bring(context: BringContext, taken: Taken): Promise<Ending> {
 
 type Found = Pick<ImageReport, 'outcome' | 'nodes' | 'pushed' | 'locked'>;
 
-async function findAndPush(
-  { batch, tools, locks }: BringContext,
-  { index, sharing }: { readonly index: number; readonly sharing: ImageSharing['sharing'] },
+/** Finds an image, and pushes it where the batch wants that. Never throws for what concerns the image. */
+export async function findAndPush(
+  {
+    batch,
+    tools,
+    locks,
+  }: Pick<BringContext, 'batch' | 'locks'> & {
+    readonly tools: Pick<ImageTools, 'findImages' | 'pushImage'>;
+  },
+  { index, sharing }: Pick<One, 'index' | 'sharing'>,
   signal: AbortSignal,
 ): Promise<Found> {
   const image = batch.images[index];

@@ -8,7 +8,7 @@ import {
   batchLocks,
   type BringContext,
   bringImage,
-  findOne,
+  findAndPush,
   type ImageReport,
   type ImageSharing,
   type ImageTools,
@@ -95,7 +95,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
     onOwnFailure: (error) => workload.rest(error),
     onSuccess: () => workload.succeeded(),
   };
-  if (batch.use === 'shard' && batch.to === undefined) await reportStored(context, bringing, signal);
+  if (batch.use === 'shard') await deliverStored(context, bringing, signal);
   queues.take((taken) => bringImage(bringing, taken));
   const copying = new AbortController();
   const copies =
@@ -159,28 +159,41 @@ function pausing(workload: Workload): EventSink {
   };
 }
 
-/** Reports what the store has, so that nobody brings it. */
-async function reportStored(
-  { ledger, nowMs }: BatchContext,
-  { batch, tools, locks, report }: BringContext,
-  signal: AbortSignal,
-): Promise<void> {
-  const findStored = tools.findStored;
+/**
+ * Delivers and reports what the store has, before this worker takes anything from the queues, and from the end of the list: others take
+ * from its beginning. What cannot be pushed is left to the queues.
+ */
+async function deliverStored(context: BatchContext, bringing: BringContext, signal: AbortSignal): Promise<void> {
+  const { ledger, nowMs, concurrency } = context;
+  const { batch, tools, locks, report } = bringing;
+  const { findStored } = tools;
   if (!findStored) return;
-  const missing = await missingOf(ledger, batch);
+  const missing = (await missingOf(ledger, batch)).toReversed();
+  let isStopped = false;
+  const deliver = async (index: number): Promise<void> => {
+    const startedAtMs = nowMs();
+    if (batch.to !== undefined && (await ledger.reported(batch)).has(index)) return; // another worker was faster
+    const own = { batch, locks, tools: { ...tools, findImages: findStored } };
+    const found = await findAndPush(own, { index }, signal);
+    const { status } = found.outcome;
+    if (status === 'failed' && found.locked.length > 0) isStopped = true; // it was found, and not pushed
+    if (status !== 'present') return; // or the lock wants another one
+    await report({ index, ...found, tries: 1, startedAtMs, endedAtMs: nowMs() });
+  };
   for (let from = 0; from < missing.length && !signal.aborted; from += chunk) {
+    if (isStopped || (await ledger.isCancelled(batch))) return;
     const some = missing.slice(from, from + chunk);
     const { outcomes } = await findStored(
       some.flatMap((index) => batch.images[index] ?? []).map((image) => ({ ...image })),
       { signal },
     );
-    for (const [at, index] of some.entries()) {
-      if (outcomes[at]?.status !== 'present') continue;
-      const startedAtMs = nowMs();
-      const found = await findOne(findStored, batch, { index, lock: locks(index), signal });
-      if (found.outcome.status !== 'present') continue; // the lock wants another one
-      await report({ index, ...found, tries: 1, startedAtMs, endedAtMs: nowMs() });
-    }
+    const present = some.filter((_, at) => outcomes[at]?.status === 'present').values();
+    const atOnce = batch.to === undefined ? 1 : concurrency.perHost;
+    await Promise.all(
+      Array.from({ length: atOnce }, async () => {
+        for (const index of present) if (!isStopped && !signal.aborted) await deliver(index);
+      }),
+    );
   }
 }
 

@@ -1,11 +1,14 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
 import { openCommandFleet } from '../../helpers/fleet-command.ts';
 import { startPushTarget } from '../../helpers/push-target.ts';
+import { runHere } from '../../helpers/run-here.ts';
 import { fits } from '../../helpers/schemas.ts';
+import { type Route, serveRoute } from '../../helpers/serve-route.ts';
 
 type Row = { readonly reference: string; readonly status: string; readonly worker?: string; readonly pushed?: string };
 
@@ -75,6 +78,42 @@ test('images are pushed where the batch wants them, if the worker may; the lock 
     t.regex(pushed, /^127\.0\.0\.1:\d+\/mirror\/team\/app\d@sha256:/);
   const locked = fits(t, await readFile(lock, 'utf8'))['images'] as object;
   t.deepEqual(Object.keys(locked), images.toSorted());
+});
+
+test('what a worker has already it pushes first, before anything is asked of a registry', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { images, longshore, work, registry, environmentOf } = fleet;
+  const target = await startPushTarget(t, {
+    intercept: async ({ method, url }) => {
+      if (method === 'PUT' && url.pathname.includes('/manifests/')) await sleep(300);
+      return false;
+    },
+  });
+  const [first = '', ...stored] = images;
+  t.is((await runHere(['fetch', '--progress=none', ...stored], environmentOf('one'))).code, 0);
+  const hasStored = stored.map((image) => image.replace(/^.*\//, 'mirror/team/'));
+  for (const [path, route] of Object.entries(registry.routes)) {
+    const handler: Route['handler'] = (request, response) => {
+      pushed.push(hasStored.filter((name) => target.manifests.has(name)));
+      return serveRoute(route, request, response);
+    };
+    registry.routes[path] = { handler };
+  }
+  const pushed: (readonly string[])[] = [];
+  const to = ['--to', `docker://${target.host}/mirror`, '--platform=linux/amd64'];
+  t.is((await longshore('fleet', 'submit', first, ...stored, ...to, '--batch=push')).code, 0);
+  const { code, stderr } = await work('one', '--batch=push', '--allow-to', `docker://${target.host}`).ended;
+  t.is(code, 0, stderr);
+  t.true(pushed.length > 0);
+  for (const one of pushed) t.deepEqual(one, hasStored);
+  const { stdout } = await longshore('fleet', 'result', 'push', '--output=json');
+  const rows = fits(t, stdout)['images'] as readonly Row[];
+  t.deepEqual(
+    rows.map(({ status }) => status),
+    ['fetched', 'present', 'present'],
+  );
+  for (const { pushed: where = '' } of rows) t.regex(where, /^127\.0\.0\.1:\d+\/mirror\/team\/app\d@sha256:/);
 });
 
 test('a worker that is started again for a batch that has ended says that it is complete; one for a batch that never will be fails', async (t) => {
