@@ -14,6 +14,7 @@ import {
   readAcceptedKeys,
   readSigningKey,
 } from '../../src/image/sigstore/dsse.ts';
+import { inspectPublicKey } from '../../workers/proofs/public-key.ts';
 
 const payloadType = 'application/vnd.test+json';
 const key = newSigningKey();
@@ -32,6 +33,33 @@ async function keyFile(name: string, text: string): Promise<string> {
 
 const privatePem = (made: KeyObject): string => made.export({ type: 'pkcs8', format: 'pem' }) as string;
 const publicPem = (made: KeyObject): string => made.export({ type: 'spki', format: 'pem' }) as string;
+
+/** The same key, in a file that has the point of its curve compressed. */
+function compressedPem(made: KeyObject): string {
+  const { x = '', y = '' } = made.export({ format: 'jwk' });
+  const point = Buffer.concat([
+    Buffer.from([2 + ((Buffer.from(y, 'base64url').at(-1) ?? 0) & 1)]),
+    Buffer.from(x, 'base64url'),
+  ]);
+  const head = Buffer.from('3039301306072a8648ce3d020106082a8648ce3d030107032200', 'hex'); // of P-256
+  return `-----BEGIN PUBLIC KEY-----\n${Buffer.concat([head, point]).toString('base64')}\n-----END PUBLIC KEY-----\n`;
+}
+
+test('a key has one ID, whether its file has its point whole or compressed', async (t) => {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [whole, compressed] = [publicPem(publicKey), compressedPem(publicKey)];
+  t.not(compressed, whole);
+  const ids = [];
+  for (const pem of [whole, compressed])
+    ids.push(...(await readAcceptedKeys(await keyFile('point.pem', pem), '--accept')).keys());
+  t.is(ids.length, 2);
+  t.is(ids[0], ids[1]);
+  const inspected = [whole, compressed].map((pem) =>
+    inspectPublicKey({ certificate: Buffer.from(pem), location: 'point.pem' }),
+  );
+  t.deepEqual(inspected[1], inspected[0]);
+  t.is(inspected[0]?.fingerprint, ids[0]);
+});
 
 const kinds = {
   ed25519: () => generateKeyPairSync('ed25519'),

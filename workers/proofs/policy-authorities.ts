@@ -4,6 +4,7 @@ import type { TrustMaterial } from '@sigstore/verify';
 
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
+import { spkiOf } from '../../src/image/sigstore/identity.ts';
 import { setNewest } from '../../src/system/bounded-map.ts';
 import type { CertifiedSigner, PemFile, PolicyAuthorities } from '../tasks.ts';
 import { type Certificate, type Issuers, readCertificate } from './certificate-path.ts';
@@ -40,9 +41,7 @@ export function readPolicyAuthorities({ logKeys, certified }: PolicyAuthorities)
 /** Of several keys in a file the first one counts, as for the keys that sign. */
 function readLog({ bytes, location }: PemFile): OpenPolicyAuthorities['logs'][number] {
   const { key } = readPublicKey(splitPem(bytes)[0] ?? bytes, location);
-  const logID = createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest();
+  const logID = createHash('sha256').update(spkiOf(key)).digest();
   return { baseURL: '', logID, publicKey: key, validFor: { start: new Date(0), end: new Date(8.64e15) } };
 }
 

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 import { ImageError, isImageError } from '../../src/errors.ts';
 import { isPublicKeyFile, pemLabel } from '../../src/image/proof.ts';
 import { show } from '../../src/image/show.ts';
+import { spkiOf } from '../../src/image/sigstore/identity.ts';
 import { setNewest } from '../../src/system/bounded-map.ts';
 import type { InspectKeyRequest, InspectKeyResponse, TrustedKey, VerifySignatureResponse } from '../tasks.ts';
 
@@ -35,9 +36,7 @@ const curves: Readonly<Record<string, { readonly algorithm: string; readonly has
 export function readPublicKey(bytes: Uint8Array, location: string): PublicKey {
   if (!isPublicKeyFile(bytes)) throw invalid(location, `it is ${describePem(bytes)}`);
   const key = parseKey(bytes, location);
-  const fingerprint = createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest('hex');
+  const fingerprint = createHash('sha256').update(spkiOf(key)).digest('hex');
   const { namedCurve = '', modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case 'ed25519':

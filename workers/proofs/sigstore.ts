@@ -8,7 +8,7 @@ import { ImageError } from '../../src/errors.ts';
 import { parseJsonStrict } from '../../src/image/json.ts';
 import { checkShape } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
-import type { Identity } from '../../src/image/sigstore/identity.ts';
+import { type Identity, spkiOf } from '../../src/image/sigstore/identity.ts';
 import type { Authorities } from '../tasks.ts';
 import { findPath, readCertificate } from './certificate-path.ts';
 import { readIdentity, readSigner, type Signer } from './certified-signer.ts';
@@ -102,7 +102,7 @@ export function verifyLogged(material: Material, authorities: OpenAuthorities, k
     const signed = { ...entity, signature };
     const publicKey = () => ({ publicKey: key, validFor: () => true });
     if (authorities.kind === 'trustedRoot') return verifyEntries(signed, { ...authorities.root, publicKey }, 0);
-    const logged = inLogs(signed, authorities.logs, key.export({ type: 'spki', format: 'der' }));
+    const logged = inLogs(signed, authorities.logs, spkiOf(key));
     verifyEntries(logged.entity, { ...logged.known, publicKey }, 0);
   });
 }

@@ -17,6 +17,7 @@ import { whyFailed } from '../../system/errno.ts';
 import { readNamed } from '../../system/files.ts';
 import { checkShape } from '../shape.ts';
 import { show } from '../show.ts';
+import { spkiOf } from './identity.ts';
 
 const signAsync = promisify(sign);
 const verifyAsync = promisify(verify);
@@ -115,8 +116,7 @@ function requireNoPassphrase(pem: string): void {
 function envelopeKey(key: KeyObject): EnvelopeKey {
   const hash = hashOf(key);
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
-  const spki = publicKey.export({ type: 'spki', format: 'der' });
-  return { keyId: createHash('sha256').update(spki).digest('hex'), key, hash };
+  return { keyId: createHash('sha256').update(spkiOf(publicKey)).digest('hex'), key, hash };
 }
 
 /** @returns null for a kind of key that hashes by itself */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 
 import { ImageError } from '../../errors.ts';
 import { show } from '../show.ts';
@@ -90,3 +90,14 @@ export function describeRule({ subject, issuer }: IdentityRule): readonly string
     'text' in part ? show(part.text, longest) : `what fits ${show(part.pattern, longest)} as a whole`;
   return [`identity: ${describe(subject)}`, `issuer: ${describe(issuer)}`];
 }
+
+/**
+ * The SubjectPublicKeyInfo of a public key, of which fingerprints are made: always with the whole point of an elliptic curve. Files may have it
+ * compressed, and are of the same key then.
+ */
+export function spkiOf(key: KeyObject): Buffer {
+  const isPoint = key.asymmetricKeyType === 'ec' && hasJwk.has(key.asymmetricKeyDetails?.namedCurve ?? '');
+  const whole = isPoint ? createPublicKey({ key: key.export({ format: 'jwk' }), format: 'jwk' }) : key;
+  return whole.export({ type: 'spki', format: 'der' });
+}
+const hasJwk: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1', 'secp256k1']);
