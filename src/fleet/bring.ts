@@ -1,4 +1,4 @@
-import { asImageError, type ErrorCode, ImageError, isImageError } from '../errors.ts';
+import { asImageError, type ErrorCode, hasCode, ImageError, isImageError } from '../errors.ts';
 import type { FailedOutcome, Outcome } from '../events.ts';
 import type { App } from '../image/apps.ts';
 import type { Digest } from '../image/digest.ts';
@@ -81,6 +81,8 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 const maxLosses = 3;
 /** So often at most, however many others were lost. */
 const mostLosses = 10;
+/** An image that so many times a worker was too full or too small for is too large for the fleet. */
+const mostReturns = 10;
 
 /**
  * Brings one image of a batch, delivers it and reports that. To do so twice harms nothing: store and registries decide by digest, and who
@@ -117,8 +119,10 @@ async function bring(context: BringContext, taken: Taken): Promise<Ending> {
     if (status === 'cancelled' || signal.aborted) return 'released';
     isDelivered = status !== 'failed';
     if (error) {
-      const isOwn = isOfThisWorker(error);
-      if (isOwn) context.onOwnFailure(error);
+      if (isOfThisWorker(error)) {
+        context.onOwnFailure(error);
+        if ((await taken.giveBack()) < mostReturns) return 'released';
+      }
       if (failures + 1 < maxTries && mayMend(error)) return 'failed';
       if (!(await taken.isOurs())) return 'done'; // whoever has it now may succeed
     }
@@ -223,9 +227,12 @@ function isPassing(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
+/** Whether a failure says something of this worker, and nothing of the image: its store, its disk or its memory. */
 function isOfThisWorker(error: ImageError): boolean {
-  const { code } = rootOf(error);
-  return code.startsWith('STORE_') || code === 'CLOSED';
+  const root = rootOf(error);
+  if (hasCode(root, 'STORE_FULL')) return root.details.errno !== 'EFBIG'; // a disk or a process may bear no file of this size
+  if (hasCode(root, 'LIMIT_EXCEEDED')) return root.details.limit === 'heap';
+  return root.code.startsWith('STORE_') || root.code === 'CLOSED';
 }
 
 function givenUp({ batch, nowMs }: BringContext, { index, losses }: Taken): ImageReport {

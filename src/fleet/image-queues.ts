@@ -19,6 +19,8 @@ export type Taken = {
   readonly losses: number;
   /** Aborted when it is no longer ours, and when the worker is to stop. */
   readonly signal: AbortSignal;
+  /** Notes that this worker gives it back since it cannot work. @returns how often workers did that with it */
+  giveBack(): Promise<number>;
   /** How many workers this batch has lost, those that had this image among them. */
   lostWorkers(): Promise<number>;
   /** Whether it is still ours: another worker gets it when this one was stopped, or had no connection, for longer than its lock. */
@@ -44,8 +46,8 @@ export type ImageQueues = AsyncDisposable & {
   limit(most: 'none' | 'one' | 'all'): Promise<void>;
   /** Stops what runs: it goes back to where it was. */
   stop(reason: unknown): Promise<void>;
-  /** Removes all that Redis has of them. */
-  remove(): Promise<void>;
+  /** Removes all that Redis has of them. @param isLeft - others may be adding to them: what they leave behind is removed later */
+  remove(isLeft: boolean): Promise<void>;
 };
 
 /** How long who has an image keeps it without a sign of life, and how often that is looked at. */
@@ -93,9 +95,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
   const workers = new Map<string, Worker>();
   const drained = new Set<string>();
   const stopping = new AbortController();
-  const runs = runsKey(batch.id);
-  const lost = `${keyPrefix}:lost:${batch.id}`;
-  const survived = `${keyPrefix}:survived:${batch.id}`;
+  const { runs, lost, survived, returned } = notesOf(batch.id);
   let most: 'none' | 'one' | 'all' = 'all';
 
   const queueOf = (name: string): Queue => {
@@ -136,6 +136,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
     const ending = await work({
       ...{ index, failures: job.attemptsMade, losses },
       signal: AbortSignal.any([lock, stopping.signal]),
+      giveBack: () => redis.hincrby(returned, String(index), 1),
       lostWorkers: () => redis.scard(lost),
       isOurs: async () => (await job.extendLock(token, timing.lockMs).catch(() => 0)) === 1,
     });
@@ -196,6 +197,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
 
   return {
     async add(indexes) {
+      await noteQueues(redis, new Set(names.values()), Math.max(0, batch.expiresAtMs - Date.now()) + dayMs);
       for (const [name, of] of Map.groupBy(indexes, nameOf)) {
         const queue = queueOf(name);
         await queue.setGlobalConcurrency(batch.perHost);
@@ -244,18 +246,58 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       stopping.abort(reason);
       await Promise.all(Array.from(workers.values(), (worker) => worker.close()));
     },
-    async remove() {
-      for (const name of new Set(names.values())) {
-        try {
-          await queueOf(name).obliterate({ force: true });
-        } catch (error) {
-          reportError(error as Error); // another worker removes it at this moment: BullMQ finds it half gone
-        }
-      }
-      await redis.del(runs, lost, survived);
+    async remove(isLeft) {
+      const all = new Set(names.values());
+      for (const name of all) await obliterate(queueOf(name));
+      await redis.del(...Object.values(notesOf(batch.id)));
+      if (isLeft) await noteQueues(redis, all, leftMs);
+      else await redis.zrem(noted, ...all);
     },
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Queues, and when nobody needs them any more, by the clock of Redis: whoever should remove them may have been killed. */
+const noted = `${keyPrefix}:fleet:queues`;
+const dayMs = 24 * 60 * 60_000;
+const leftMs = 60_000;
+
+/** Where Redis has what happened to the images of a batch. */
+function notesOf(id: string) {
+  const of = (what: string): string => `${keyPrefix}:${what}:${id}`;
+  return { runs: runsKey(id), lost: of('lost'), survived: of('survived'), returned: of('returned') };
+}
+
+async function noteQueues(redis: Redis, names: ReadonlySet<string>, forMs: number): Promise<void> {
+  const until = (await clockOf(redis)) + forMs / 1000;
+  await redis.zadd(noted, ...[...names].flatMap((name) => [until, name]));
+}
+
+const clockOf = async (redis: Redis): Promise<number> => Number((await redis.time())[0]);
+
+/** Removes queues that were left behind. */
+export async function removeLeftQueues(redis: Redis): Promise<void> {
+  const names = await redis.zrangebyscore(noted, 0, await clockOf(redis), 'LIMIT', 0, 100);
+  if (names.length === 0) return;
+  const { Queue } = await import('bullmq');
+  for (const name of names) {
+    const id = /^([0-9a-f]{32})\.[^:]{1,300}$/.exec(name)?.[1]; // anybody may have written it
+    if (id !== undefined) {
+      const queue = new Queue(name, { connection: redis, prefix: keyPrefix });
+      await obliterate(queue);
+      await queue.close();
+      await redis.del(...Object.values(notesOf(id)));
+    }
+    await redis.zrem(noted, name);
+  }
+}
+
+async function obliterate(queue: Queue): Promise<void> {
+  try {
+    await queue.obliterate({ force: true });
+  } catch (error) {
+    reportError(error as Error); // another worker removes it at this moment: BullMQ finds it half gone
+  }
 }
 
 function reportError(error: Error): void {
@@ -277,11 +319,6 @@ function hostOf(image: Pick<BatchImage, 'image' | 'type'> | undefined): string |
     case 'id':
       return undefined; // no batch has these
   }
-}
-
-/** The host in references of images that a server is of. */
-export function hostOfServer(host: string): string {
-  return host === 'registry-1.docker.io' ? 'docker.io' : host;
 }
 
 /** The queues of a batch by host; the hosts with the fewest images share that of undefined. */

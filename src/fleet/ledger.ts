@@ -26,7 +26,8 @@ export type Ledger = AsyncDisposable & {
   submit(batch: Batch, key: EnvelopeKey): Promise<void>;
   /** The names of all batches that are there. */
   names(): Promise<readonly string[]>;
-  envelope(name: string): Promise<string | undefined>;
+  /** @param limit - so many characters of it, at most. Default: all */
+  envelope(name: string, limit?: number): Promise<string | undefined>;
   cancel(batch: Batch, key: EnvelopeKey): Promise<void>;
   /** The envelope of what cancels a batch. */
   cancellation(id: string): Promise<string | undefined>;
@@ -223,7 +224,7 @@ export function openLedger(
         throw new ImageError('BATCH_EXISTS', `there is another batch of the name ${name}`, { batch: name });
     },
     names: () => listNames(keys.names, most.names),
-    envelope: (name) => textAt(keys.batch(name), batchLimit),
+    envelope: (name, limit = batchLimit + 1) => textAt(keys.batch(name), limit - 1),
     async cancel(batch, key) {
       const envelope = await signCancellation(batch, key, nowMs());
       const lifeMs = Math.max(1, batch.expiresAtMs + batch.keepResultsMs - nowMs());

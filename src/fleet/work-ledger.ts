@@ -40,12 +40,15 @@ type Seen = {
   readonly copiers: Map<number, string[]>;
 };
 
+/** So many characters of an envelope tell batches apart: its payload begins with the id. */
+const beginning = 128;
+
 /** The ledger of a queue as one worker believes it: it takes the word of named keys, and signs what it says. */
 export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   const { ledger, worker, key, batches, used, nowMs, onWarning } = options;
   const workers =
     options.workers === 'anybody' ? options.workers : new Map([...options.workers, [key.keyId, key] as const]);
-  const accepted = new Map<string, AcceptedBatch>();
+  const accepted = new Map<string, AcceptedBatch & { readonly beginning: string }>();
   const seen = new Map<string, Seen>();
 
   const open = (batch: Batch): Seen => {
@@ -106,7 +109,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
       const envelope = await ledger.envelope(name);
       if (envelope === undefined) return undefined;
       const one = await acceptBatch(envelope, { keys: batches, nowMs: nowMs(), name, used });
-      accepted.set(one.batch.id, one);
+      accepted.set(one.batch.id, { ...one, beginning: envelope.slice(0, beginning) });
       return one.batch;
     },
     async isCancelled(batch) {
@@ -123,6 +126,10 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
       const envelope = await ledger.begin(batch.id, field, run);
       if (envelope !== undefined) await follower.look(field, envelope);
       return !reported.has(index);
+    },
+    async isThere({ id, name }) {
+      const there = await ledger.envelope(name, beginning);
+      return there !== undefined && there === accepted.get(id)?.beginning;
     },
     reported: async (batch) => (await sync(batch)).reported,
     countReported: async (batch) => (await sync(batch)).reported.size,

@@ -13,7 +13,7 @@ import {
   type ImageSharing,
   type ImageTools,
 } from './bring.ts';
-import { defaultTiming, hostOfServer, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
+import { defaultTiming, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
 import { keyPrefix, type NewsAbout } from './ledger.ts';
 import { type Brought, replicate, type ReplicateContext } from './replicate.ts';
 import type { Workload } from './workload.ts';
@@ -25,6 +25,8 @@ export type WorkLedger = {
   /** The batch with a name, if it is there. @throws BATCH_INVALID if this worker must not work on it */
   batch(name: string): Promise<Batch | undefined>;
   isCancelled(batch: Batch): Promise<boolean>;
+  /** Whether the batch is still in the queue. */
+  isThere(batch: Batch): Promise<boolean>;
   /** Notes that this process begins with an image. @returns false if some worker has reported it */
   begin(batch: Batch, index: number, run: string): Promise<boolean>;
   /** The images that were reported. */
@@ -60,12 +62,14 @@ export type WorkContext = {
   readonly nowMs: () => number;
   /** How long this worker takes nothing when it cannot work, since its disk is full. Default half a minute. */
   readonly restMs?: number | undefined;
+  /** How long the batch of `only` is waited for. Default an hour. */
+  readonly absentMs?: number | undefined;
   /** How often images are looked for that are neither done nor in a queue. Default half a minute. */
   readonly reconcileMs?: number | undefined;
 } & Pick<QueueSettings, 'workerRun' | 'concurrency' | 'timing'>;
 
-/** How the work on a batch ended: `absent` if there is none, `stopped` with the worker. */
-export type BatchEnd = 'complete' | 'cancelled' | 'expired' | 'absent' | 'stopped';
+/** How the work on a batch ended: `absent` if there is none, `gone` if the queue has it no longer, `stopped` with the worker. */
+export type BatchEnd = 'complete' | 'cancelled' | 'expired' | 'gone' | 'absent' | 'stopped';
 
 export type BatchContext = WorkContext & { readonly workload: Workload };
 
@@ -116,7 +120,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
     const end = await endOf(context, batch);
     if (end !== undefined) {
       await queues.stop(`the batch is ${end}`);
-      if (end !== 'expired') await queues.remove(); // that is so by this clock, which may be wrong
+      if (end !== 'expired') await queues.remove(end !== 'complete'); // that is so by this clock, which may be wrong
       return end;
     }
     if (nowMs() >= nextMs || (await queues.count()) === 0) {
@@ -147,6 +151,7 @@ async function endOf({ ledger, nowMs }: BatchContext, batch: Batch): Promise<Bat
     await ledger.complete(batch);
     return 'complete';
   }
+  if (!(await ledger.isThere(batch))) return 'gone';
   return nowMs() > batch.expiresAtMs ? 'expired' : undefined;
 }
 
@@ -157,6 +162,11 @@ function pausing(workload: Workload): EventSink {
     const host = URL.parse(event.url)?.host;
     if (host !== undefined) workload.pauseHost(hostOfServer(host), event.delayMs);
   };
+}
+
+/** The host in references of images that a server is of. */
+function hostOfServer(host: string): string {
+  return host === 'registry-1.docker.io' ? 'docker.io' : host;
 }
 
 /**
@@ -213,6 +223,7 @@ async function fill(
     }
     const missing = await missingOf(ledger, batch);
     for (let from = 0; from < missing.length && !signal.aborted; from += chunk) {
+      if (await ledger.isCancelled(batch)) return;
       await queues.add(missing.slice(from, from + chunk));
       await redis.pexpire(lock, fillMs);
     }

@@ -3,6 +3,7 @@ import { show } from '../image/show.ts';
 import { parseDestination } from '../internal.ts';
 import { abortable } from '../system/single-flight.ts';
 import type { Batch } from './batch.ts';
+import { removeLeftQueues } from './image-queues.ts';
 import { type BatchEnd, type WorkContext, workOnBatch } from './work-on-batch.ts';
 import { createWorkload, type Workload } from './workload.ts';
 
@@ -13,28 +14,35 @@ const refusedMs = 60_000;
  * Works on batches as they come, until the signal, or until the one that is asked for has ended. What runs when it is stopped goes back
  * to the queues.
  *
- * @returns how the batch that is asked for ended @throws BATCH_INVALID, TARGET_REFUSED for the one that is asked for
+ * @returns how the batch that is asked for ended @throws BATCH_INVALID, BATCH_NOT_FOUND, TARGET_REFUSED for the one that is asked for; or what
+ * keeps this worker from working
  */
 export async function work(context: WorkContext, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, only, nowMs } = context;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const workload = createWorkload(context);
   const running = new Map<string, Promise<BatchEnd>>();
   const refused = createRefused(context);
   const ended = new Set<string>();
   const failed = Promise.withResolvers<never>();
   let asked: BatchEnd = 'stopped';
   failed.promise.catch(() => undefined); // also when nobody waits for it any more
+  const workload = createWorkload({ ...context, onUnfit: failed.reject });
+  const absence = createAbsence(context);
+  const removeLeft = everyMinute(nowMs, () => removeLeftQueues(context.redis));
 
   const begin = async (name: string): Promise<void> => {
     const started = startBatch(context, workload, name, either);
     running.set(name, started);
     try {
       const end = await started;
-      if (end === 'absent') return;
+      if (end === 'absent') return absence.note();
       ended.add(name);
-      if (only === undefined) return;
+      if (only === undefined) {
+        if (end === 'gone') context.onWarning(goneBatch(name).message);
+        return;
+      }
+      if (end === 'gone') throw goneBatch(name);
       asked = end;
       stop.abort();
     } catch (error) {
@@ -52,6 +60,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
       for (const name of wanted) {
         if (!running.has(name) && !ended.has(name) && !refused.has(name, nowMs())) void begin(name);
       }
+      removeLeft();
       await Promise.race([failed.promise, ledger.news(either, 'batches')]);
     }
   } catch (error) {
@@ -77,6 +86,41 @@ async function startBatch(
   if (batch === 'complete') return batch;
   requireAllowed(batch, context.allowedTargets);
   return workOnBatch({ ...context, workload }, batch, signal);
+}
+
+function goneBatch(batch: string): ImageError<'BATCH_NOT_FOUND'> {
+  const message = `the queue has no batch ${show(batch)} any more: what is left of it is not brought`;
+  return new ImageError('BATCH_NOT_FOUND', message, { batch });
+}
+
+const defaultAbsentMs = 60 * 60_000;
+
+/** Who asks for a batch may begin before it is submitted; but one that has gone, or has another name, does not come. */
+function createAbsence({ only = '', onWarning, nowMs, absentMs = defaultAbsentMs }: WorkContext) {
+  const sinceMs = nowMs();
+  let isSaid = false;
+  return {
+    /** @throws BATCH_NOT_FOUND when it was waited for long enough */
+    note(): void {
+      const time = `${Math.round(absentMs / 60_000)} min`;
+      if (nowMs() - sinceMs >= absentMs)
+        throw new ImageError('BATCH_NOT_FOUND', `the queue has had no batch ${show(only)} for ${time}`, {
+          batch: only,
+        });
+      if (!isSaid) onWarning(`the queue has no batch ${show(only)} yet: it is waited for, for ${time} at most`);
+      isSaid = true;
+    },
+  };
+}
+
+/** What is returned does a thing at the first call, and then once a minute. If it fails, it is done the next time. */
+function everyMinute(nowMs: () => number, work: () => Promise<void>): () => void {
+  let nextMs = -Infinity;
+  return () => {
+    if (nowMs() < nextMs) return;
+    nextMs = nowMs() + 60_000;
+    work().catch(() => undefined);
+  };
 }
 
 function hasEnded(error: unknown): boolean {

@@ -7,7 +7,10 @@ export type Workload = {
   readonly suspects: Set<string>;
   /** The queues of a batch follow it until that is disposed. */
   follow(queues: Pick<ImageQueues, 'limit' | 'pauseHost'>): Disposable;
-  /** This worker cannot work for a reason that no image has: it takes nothing for a while, and then one image at a time. */
+  /**
+   * This worker cannot work for a reason that no image has: it takes nothing for a while, and then one image at a time. Where that does not
+   * help, `onUnfit` is called.
+   */
   rest(error: ImageError): void;
   /** An image was brought: this worker can work. */
   succeeded(): void;
@@ -16,17 +19,22 @@ export type Workload = {
 };
 
 const defaultRestMs = 30_000;
+/** So many rests in a row, with no image in between, and the worker is unfit. */
+const mostRests = 3;
 
 export function createWorkload({
   onWarning,
+  onUnfit,
   restMs = defaultRestMs,
 }: {
   readonly onWarning: (message: string) => void;
+  readonly onUnfit: (error: ImageError) => void;
   readonly restMs?: number | undefined;
 }): Workload {
   const followers = new Set<Pick<ImageQueues, 'limit' | 'pauseHost'>>();
   let most: Parameters<ImageQueues['limit']>[0] = 'all';
   let timer: NodeJS.Timeout | undefined;
+  let rests = 0;
 
   const limit = (to: typeof most): void => {
     most = to;
@@ -44,13 +52,16 @@ export function createWorkload({
         },
       };
     },
-    rest({ message }) {
+    rest(error) {
       if (most === 'none') return;
-      onWarning(`this worker takes no images for ${Math.round(restMs / 1000)} s: ${message}`);
       limit('none');
+      rests += 1;
+      if (rests > mostRests) return onUnfit(error);
+      onWarning(`this worker takes no images for ${Math.round(restMs / 1000)} s: ${error.message}`);
       timer = setTimeout(() => limit('one'), restMs);
     },
     succeeded() {
+      rests = 0;
       if (most === 'one') limit('all');
     },
     pauseHost(host, forMs) {

@@ -32,6 +32,7 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
       return text === null ? undefined : (JSON.parse(text) as Batch);
     },
     isCancelled: async ({ id }) => (await redis.exists(`cancelled:${id}`)) === 1,
+    isThere: async ({ name }) => (await redis.hexists('batches', name)) === 1,
     async begin(batch, index, run) {
       await redis.hset(runsKey(batch.id), String(index), run);
       return (await redis.hexists(results(batch), String(index))) === 0;

@@ -44,7 +44,7 @@ export const fleetOptions = [
     group: 'Fleet',
     kind: 'value',
     placeholder: 'NAME',
-    help: 'Work on this batch only, also if it is yet to come, and end when it is complete',
+    help: 'Work on this batch only, wait up to an hour for it if it is yet to come, and end when it is complete',
     environment: false,
     commands: ['fleet work'],
   },
