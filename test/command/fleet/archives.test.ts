@@ -22,7 +22,7 @@ type ArchiveFleet = CommandFleet & {
   /** The options of a worker that has a part in that. */
   readonly options: readonly string[];
   /** What the store of a worker has. */
-  stored(this: void, name: string): Promise<readonly { readonly id: string; readonly archive?: object }[]>;
+  stored(this: void, name: string): Promise<readonly { readonly imageID: string }[]>;
 };
 
 async function openArchiveFleet(t: ExecutionContext): Promise<ArchiveFleet | undefined> {
@@ -67,7 +67,7 @@ async function openArchiveFleet(t: ExecutionContext): Promise<ArchiveFleet | und
       const { stdout } = await longshore('image', 'list', '--output=json', '--dir', dir);
       const verified = await longshore('image', 'verify', '--signatures', '--dir', dir);
       t.is(verified.code, 0, verified.stdout + verified.stderr);
-      return (JSON.parse(stdout) as { images: { id: string }[] }).images;
+      return (JSON.parse(stdout) as { images: { imageID: string }[] }).images;
     },
   };
 }
@@ -96,7 +96,7 @@ test('archives of a batch for everywhere are asked of their origin once, with th
   t.true(asked.every(({ headers }) => headers['if-none-match'] === '"one"'));
 });
 
-test('a worker that joins late gets archives from another one though their origin is gone, and what its store has is not brought again', async (t) => {
+test('a worker that joins late gets the archives that the first worker got, though their origin has others now, and what its store has is not brought again', async (t) => {
   const fleet = await openArchiveFleet(t);
   if (!fleet) return;
   const { directory, origin, archives, asked, options, work, longshore, stored } = fleet;
@@ -106,10 +106,13 @@ test('a worker that joins late gets archives from another one though their origi
   t.is((await longshore('fleet', 'wait', 'all')).code, 0);
   const had = ['fetch', '--dir', join(directory, 'store-late'), '--insecure-options=http', alone?.url ?? ''];
   t.is((await longshore(...had)).code, 0);
-  await origin.close();
+  await origin.publish({ name: 'example.com/base', version: '1', labels: { os: 'linux', arch: 'amd64' }, size: 100 });
+  const before = origin.requests.length;
   const { code, stderr } = await work('late', ...options).ended;
   t.is(code, 0, stderr);
-  t.is((await stored('late')).length, archives.length);
+  t.is(origin.requests.length, before, 'it was not asked');
+  const has = (await stored('late')).map(({ imageID }) => imageID);
+  t.deepEqual(has.toSorted(), archives.map(({ imageId }) => imageId).toSorted());
   t.regex(stderr, /^fetched example\.com\/app-a/m);
   t.notRegex(stderr, /^fetched .*alone/m);
   first.stop();

@@ -166,7 +166,7 @@ export const fleetOptions = [
     group: 'Fleet',
     kind: 'value',
     placeholder: 'HOST:PORT',
-    help: 'Give other workers what the store has at this address; port 0 for any free one',
+    help: 'Give other workers what the store has at this address; port 0 for any free one. ACIs of a batch for everywhere are kept packed, too',
     environment: false, // another option has the variable of this name
     commands: ['fleet work'],
   },
