@@ -13,7 +13,7 @@ import { type Row, takeTurns } from '../take-turns.ts';
  * binary. Without network limits, the table also has the least time that the same files need.
  */
 export async function aciBatch({ directory, turns, small, shape }: SlowCase): Promise<readonly Row[]> {
-  const [count, tarBytes] = small ? [4, 40e6] : [20, 401e6];
+  const [count, tarBytes] = small ? [2, 20e6] : [20, 401e6];
   await using corpus = await makeCorpus(directory, { count, tarBytes, ...shape });
   const { urls, files, certificate, longshores } = corpus;
   const list = join(directory, 'aria2.txt');
