@@ -90,7 +90,7 @@ async function openRunning(
   options: Parameters<typeof openTestHttp>[1] = {},
   clock?: Clock,
 ): Promise<Running> {
-  const store = await openStore({ dir: await temporaryDirectory(t) });
+  const store = await openStore({ dir: await temporaryDirectory(t), writesLittle: true });
   t.teardown(() => store.close());
   const http = openTestHttp(t, { retries: 0, ...options }, clock);
   const slots = createSlots({ jobs: 16, jobsPerHost });

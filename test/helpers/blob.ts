@@ -62,8 +62,8 @@ export async function storeDirectory(t: ExecutionContext): Promise<string> {
   return join(parent, 'store');
 }
 
-export async function openTestStore(t: ExecutionContext): Promise<Store> {
-  const store = await openStore({ dir: await storeDirectory(t) });
+export async function openTestStore(t: ExecutionContext, writesLittle = false): Promise<Store> {
+  const store = await openStore({ dir: await storeDirectory(t), writesLittle });
   t.teardown(() => store.close());
   return store;
 }

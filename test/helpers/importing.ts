@@ -32,7 +32,7 @@ export type Importing = {
 /** A store of its own, in which signatures are not looked at unless that is asked for. */
 export async function openImporting(t: ExecutionContext, base: Partial<ActionOptions> = {}): Promise<Importing> {
   const directory = await temporaryDirectory(t);
-  const store = await openStore({ dir: join(directory, 'store') });
+  const store = await openStore({ dir: join(directory, 'store'), writesLittle: true });
   t.teardown(() => store.close());
   const warnings: string[] = [];
   return {

@@ -14,7 +14,8 @@ export type StoreContext = { readonly store: Store; readonly pool: Pool };
 
 /** A real store, closed when the test ends, and the threads of the file. */
 export async function storeContext(t: ExecutionContext): Promise<StoreContext> {
-  const store = await openStore({ dir: join(await temporaryDirectory(t), 'store') });
+  // without a thread for the index, as the command for a few images
+  const store = await openStore({ dir: join(await temporaryDirectory(t), 'store'), writesLittle: true });
   t.teardown(() => store.close());
   return { store, pool: sharedPool };
 }

@@ -30,13 +30,13 @@ async function failure(t: ExecutionContext, store: Store, root: StoredImage, cod
 }
 
 test('each dependency comes below its parent, the last one listed first', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await Promise.all([put(store, 'b'), put(store, 'c', ['d']), put(store, 'd')]);
   t.is(await order(store, await put(store, 'a', ['b', 'c'])), 'a c d b');
 });
 
 test('a shared image is listed once for each whitelist that applies to it, so a deep lattice stays small', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await put(store, 'd');
   await Promise.all([put(store, 'b', ['d']), put(store, 'c', ['d'])]);
   t.is(await order(store, await put(store, 'a', ['b', 'c'])), 'a c d b');
@@ -51,7 +51,7 @@ test('a shared image is listed once for each whitelist that applies to it, so a 
 });
 
 test('a missing dependency is named, with the image that needs it', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const labels = [{ name: 'version', value: '1' }];
   await put(store, 'b', [{ imageName: 'zz', labels }]);
   const error = await failure(t, store, await put(store, 'a', ['b']), 'NOT_IN_STORE');
@@ -59,7 +59,7 @@ test('a missing dependency is named, with the image that needs it', async (t) =>
 });
 
 test('a cycle is refused, and its path is named', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await Promise.all([put(store, 'b', ['c']), put(store, 'c', ['b'])]);
   const error = await failure(t, store, await put(store, 'a', ['b']), 'DEPENDENCY_CYCLE');
   t.like(error, { message: 'it depends on itself: b → c → b', details: { path: ['b', 'c', 'b'] } });
@@ -67,7 +67,7 @@ test('a cycle is refused, and its path is named', async (t) => {
 });
 
 test('a chain is followed up to the limit of depth, a tree up to that of nodes', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await Promise.all([put(store, 'b', ['c']), put(store, 'c', ['d']), put(store, 'd')]);
   const root = await put(store, 'a', ['b']);
   const limited = (depth: number, nodes: number) => order(store, root, { limits: { depth, nodes } });
@@ -77,7 +77,7 @@ test('a chain is followed up to the limit of depth, a tree up to that of nodes',
 });
 
 test('a pinned dependency is found by its ID, and must match the rest of the dependency', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const old = await put(store, 'b', [], { version: '1' });
   await put(store, 'b', [], { version: '2' });
   const pinned = { imageName: 'b', imageID: old.imageId };
@@ -91,7 +91,7 @@ test('a pinned dependency is found by its ID, and must match the rest of the dep
 });
 
 test('a platform that a dependency leaves open is that of the image, else that of this machine, else any', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await put(store, 'b', [], { os: 'linux', arch: 'amd64' });
   await put(store, 'b', [], { os: 'linux', arch: 'aarch64' });
   await put(store, 'c', [], { os: 'linux', arch: 'i386' });

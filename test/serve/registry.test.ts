@@ -23,7 +23,7 @@ function codeOf(text: string): string | undefined {
 }
 
 test('an image is served by its tag and its digest, with its blobs', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { manifest, blobs } = await putRegistryImage(store, { reference: 'docker.io/library/app:1' });
   const { ask } = await serve(t, store.dir);
   t.like(await ask('/v2/'), { status: 200, text: '{}' });
@@ -56,7 +56,7 @@ test('an image is served by its tag and its digest, with its blobs', async (t) =
 });
 
 test('parts of a blob, and what the client has already', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.from('0123456789');
   await putRegistryImage(store, { layer });
   const [path, etag] = [`/v2/library/app/blobs/${digestOf(layer)}`, `"${digestOf(layer)}"`];
@@ -79,7 +79,7 @@ test('parts of a blob, and what the client has already', async (t) => {
 });
 
 test('an index is served if one of its images is whole, and the image to a client that knows no indexes', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const image = await prepareRegistryImage(store, { content: 'amd64' });
   const missing = { ...describe(ociManifest, Buffer.from('arm64')), platform: { os: 'linux', architecture: 'arm64' } };
   const bytes = asJson({ schemaVersion: 2, mediaType: ociIndex, manifests: [missing, image.manifest] });
@@ -110,7 +110,7 @@ test('an index is served if one of its images is whole, and the image to a clien
 });
 
 test('a blob that is not as the store took it is hashed before it is sent, and never sent if it is another one', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(100_000, 'a');
   const { manifest } = await putRegistryImage(store, { layer });
   const [path, file] = [`/v2/library/app/blobs/${digestOf(layer)}`, store.digestPath(digestOf(layer))];
@@ -130,7 +130,7 @@ test('a blob that is not as the store took it is hashed before it is sent, and n
 });
 
 test('a name without a registry stands for Docker Hub, or for the only registry that has it', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const put = (reference: string) => putRegistryImage(store, { reference, content: reference });
   const [hub, , quay, local] = [
     await put('docker.io/library/app:1'),
@@ -160,7 +160,7 @@ test('a name without a registry stands for Docker Hub, or for the only registry 
 });
 
 test('tags are listed in pages, in their order', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { manifest, ...image } = await prepareRegistryImage(store, {});
   const tags = ['1', '1.1', '1-a', '10', '2', 'A', 'a'];
   for (const tag of tags) await store.commitRegistryImage({ ...image, manifest, reference: `quay.io/app:${tag}` });
@@ -191,7 +191,7 @@ test('tags are listed in pages, in their order', async (t) => {
 });
 
 test('repositories are listed only if that was asked for', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const image = await prepareRegistryImage(store, {});
   const names = ['a.io/b', 'a.io/b-c', 'a.io/b/c', 'b.io:5000/a', 'docker.io/library/app'];
   for (const name of names) {
@@ -211,7 +211,7 @@ test('repositories are listed only if that was asked for', async (t) => {
 });
 
 test('what is attached to an image is listed where it was fetched with it, else unknown', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const image = await prepareRegistryImage(store, {});
   const attach = async (artifactType: string, tag?: string) => {
     const bytes = asJson({
@@ -248,7 +248,7 @@ test('what is attached to an image is listed where it was fetched with it, else 
 });
 
 test('an image that another process brings or removes is seen, and what is not listed is not served', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { ask } = await serve(t, store.dir);
   const path = '/v2/library/app/manifests/latest';
   t.is((await ask(path)).status, 404);

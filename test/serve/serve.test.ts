@@ -30,7 +30,7 @@ async function connectTo(t: { teardown(done: () => void): void }, { port }: Serv
 }
 
 test('only names that are ours are answered', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const server = await serve(t, store.dir, { hosts: ['mirror.example.com'] });
   const statusFor = async (host: string) => (await server.ask('/healthz', { headers: { host } })).status;
   for (const host of ['127.0.0.1', `127.0.0.1:${server.port}`, 'localhost:1', 'LOCALHOST', '[::1]:5000', '127.9.9.9'])
@@ -48,7 +48,7 @@ test('only names that are ours are answered', async (t) => {
 });
 
 test('what is not read, or is nowhere, is refused', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await putRegistryImage(store);
   const { ask } = await serve(t, store.dir);
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
@@ -86,7 +86,7 @@ test('what is not read, or is nowhere, is refused', async (t) => {
 });
 
 test('whatever is asked for, the server does not fail', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { manifest } = await putRegistryImage(store);
   const server = await serve(t, store.dir, { catalog: true });
   const words = [
@@ -130,7 +130,7 @@ test('whatever is asked for, the server does not fail', async (t) => {
 });
 
 test('a name and a password are asked for, and wrong ones do not hold up the right ones', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await putRegistryImage(store);
   const users = usersOf({ node: 'right', other: 'pass:word' });
   let compared = 0;
@@ -175,7 +175,7 @@ test('a name and a password are asked for, and wrong ones do not hold up the rig
 });
 
 test('passwords are compared by bcrypt, in a thread', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { ask } = await serve(t, store.dir, { users: usersOf({ node: 'right' }) });
   t.is((await ask('/v2/', { headers: basic('node', 'right') })).status, 200);
   t.is((await ask('/v2/', { headers: basic('node', 'wrong') })).status, 401);
@@ -196,7 +196,7 @@ test('a file of users has hashes by bcrypt alone', (t) => {
 });
 
 test('over TLS it is the same', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   await putRegistryImage(store);
   const tls = await makeCertificate(['127.0.0.1']);
   const { ask, url, warnings } = await serve(t, store.dir, { tls });
@@ -209,7 +209,7 @@ test('over TLS it is the same', async (t) => {
 });
 
 test('an address that is taken, or not of this machine, is said to be', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { port } = await serve(t, store.dir);
   const at = (host: string, number: number) => serve(t, store.dir, { listen: { host, port: number } });
   await t.throwsAsync(at('127.0.0.1', port), {
@@ -220,7 +220,7 @@ test('an address that is taken, or not of this machine, is said to be', async (t
 });
 
 test('a blob that is removed while it is read is read to its end, and its file is closed then', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(24 * 2 ** 20, 'abc');
   const { reference } = await putRegistryImage(store, { layer });
   const server = await serve(t, store.dir);
@@ -253,7 +253,7 @@ test('a blob that is removed while it is read is read to its end, and its file i
 });
 
 test('clients that go while they are answered are no failure', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(2 ** 20);
   const { manifest } = await putRegistryImage(store, { layer });
   const server = await serve(t, store.dir);
@@ -273,7 +273,7 @@ test('clients that go while they are answered are no failure', async (t) => {
 });
 
 test('requests that come before the answers to earlier ones wait, and too many end the connection', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(16 * 2 ** 20);
   await putRegistryImage(store, { layer });
   const server = await serve(t, store.dir);
@@ -293,7 +293,7 @@ test('requests that come before the answers to earlier ones wait, and too many e
 });
 
 test('it ends once what is under way has ended, and cuts what takes too long', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(24 * 2 ** 20, 'abc');
   await putRegistryImage(store, { layer });
   const get = `GET ${base}/blobs/${digestOf(layer)} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
@@ -318,7 +318,7 @@ test('it ends once what is under way has ended, and cuts what takes too long', a
 });
 
 test('a client that takes nothing for a time is cut, and its file is closed', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const layer = Buffer.alloc(24 * 2 ** 20, 'abc');
   await putRegistryImage(store, { layer });
   const server = await serve(t, store.dir, { stalledMs: 300 });
@@ -333,7 +333,7 @@ test('a client that takes nothing for a time is cut, and its file is closed', as
 });
 
 test('metrics count what was answered', async (t) => {
-  const store = await openTestStore(t);
+  const store = await openTestStore(t, true);
   const { manifest } = await putRegistryImage(store);
   const { ask } = await serve(t, store.dir, { version: '1.2.3' });
   for (const path of [`${base}/manifests/latest`, `${base}/manifests/none`, `${base}/tags/list`]) await ask(path);

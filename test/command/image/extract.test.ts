@@ -21,7 +21,7 @@ const sha512 = (bytes: Uint8Array): string => createHash('sha512').update(bytes)
 
 test('from a shell: extract and render, by name and by ID, rootfs only or complete, replacing an old tree', async (t) => {
   const { run: shell, directory } = await openShell(t);
-  const store = await openStore({ dir: join(directory, 'store') });
+  const store = await openStore({ dir: join(directory, 'store'), writesLittle: true });
   const base = await putImage(store, { name: 'example.com/base', files: { program } });
   const dependencies = [{ imageName: 'example.com/base' }];
   await putImage(store, { name: 'example.com/app', version: '1.0', files: { own: 'x' }, dependencies });
