@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 
 import { ImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
+import { joined } from '../system/files.ts';
 import type { DocumentRequest, HttpDocument, RequestOptions } from './contract.ts';
 import type { HttpContext } from './exchange.ts';
 import { contentLength, headerOf } from './headers.ts';
@@ -48,7 +49,7 @@ async function readWithin(body: AsyncIterable<Uint8Array>, limit: Limit): Promis
     checkLimit(bytes, limit);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  return joined(chunks);
 }
 
 /** The content coding of a body; undefined if it has none. */

@@ -104,7 +104,8 @@ export function usualPayload(
     image: { 'docker-manifest-digest': digest },
     type: 'cosign container image signature',
   };
-  return Buffer.from(JSON.stringify({ critical, optional: null }));
+  // in memory of its own: it goes to threads
+  return Buffer.from(new TextEncoder().encode(JSON.stringify({ critical, optional: null })).buffer);
 }
 
 export function tooManySignatures(maximum: number): ImageError {

@@ -67,7 +67,7 @@ export async function readNamed(path: string, maxBytes: number): Promise<Buffer>
     bytes += chunk.length;
     if (bytes > maxBytes) break;
   }
-  return Buffer.concat(chunks).subarray(0, maxBytes + 1);
+  return joined(chunks).subarray(0, maxBytes + 1);
 }
 
 /**
@@ -102,7 +102,21 @@ export async function readAtMost(file: FileHandle, bytes: number): Promise<Buffe
     chunks.push(chunk.subarray(0, bytesRead));
     left -= bytesRead;
   }
-  return Buffer.concat(chunks);
+  return joined(chunks);
+}
+
+/**
+ * Joins chunks in memory of their own. Small buffers of Node are views of 64 KiB that they share, and a message to a thread copies all of
+ * the memory that a view is of.
+ */
+export function joined(chunks: readonly Uint8Array[]): Buffer {
+  const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
 }
 
 async function requireRegular(file: FileHandle, path: string): Promise<FileHandle> {

@@ -22,6 +22,12 @@ test('a document is returned whole, with an accepted status', async (t) => {
   t.deepEqual([status, headers['x-y'], Buffer.from(body).toString()], [202, 'z', 'later']);
 });
 
+test('a small document shares its memory with nothing: a thread that gets it would get all of that', async (t) => {
+  const server = await startServer(t, { '/a': { body: 'signed' } });
+  const { body } = await openTestHttp(t).getDocument({ url: `${server.url}/a`, limit, statuses: [200] }, signal);
+  t.deepEqual([body.byteLength, body.buffer.byteLength], [6, 6]);
+});
+
 test('a status that is not accepted is an error that names it', async (t) => {
   const server = await startServer(t, { '/a': { status: 403, body: 'no' } });
   const error = await t.throwsAsync(
