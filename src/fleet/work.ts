@@ -19,6 +19,7 @@ const refusedMs = 60_000;
  */
 export async function work(context: WorkContext, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, only, nowMs } = context;
+  import('bullmq').catch(() => undefined); // loads while nothing is to be done; who needs it is told if that fails
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const running = new Map<string, Promise<BatchEnd>>();
