@@ -1,4 +1,5 @@
 import type { BatchEvent, OutcomeStatus, Totals } from '../events.ts';
+import type { PushStatus, PushTotals } from '../events/push.ts';
 import type { Phase } from './phases.ts';
 
 /** The state of an image. Readers may add their own members. Times are milliseconds of the reader's clock. */
@@ -8,11 +9,11 @@ export type MeasuredImage = {
   sinceMs: number;
   /** Absent while it waits for its turn. */
   startedMs: number | undefined;
-  /** Bytes of the current download, and when they were last reported. */
+  /** Bytes of the current download, or of all uploads, and when they were last reported. */
   bytes: number;
   bytesMs: number;
   /** Absent until it has an outcome. */
-  status: OutcomeStatus | undefined;
+  status: OutcomeStatus | PushStatus | undefined;
 };
 
 /** An event about one image. */
@@ -33,16 +34,21 @@ export type Reader<I extends MeasuredImage> = {
   onBytes?(bytes: number, fromMs: number, toMs: number): void;
 };
 
-/** Sums over all images, kept or not; `bytesDownloaded` only of those that are kept. */
+/** Sums over all images, kept or not; `bytesDownloaded` only of those that are kept. Of a push these are the bytes that were sent. */
 export type BatchSums = {
   requests: number;
   nodes: number;
-  readonly counts: Record<OutcomeStatus, number>;
+  readonly counts: Record<OutcomeStatus | PushStatus, number>;
+  isPush: boolean;
   retries: number;
   bytesDownloaded: number;
   /** Absent until the batch has ended. */
-  totals: Totals | undefined;
+  totals: RunTotals | undefined;
 };
+
+/** What a batch and a push both count. */
+type RunTotals = Pick<Totals, 'bytesDownloaded' | 'requests' | 'retries' | 'durationMs'> &
+  Partial<Pick<Totals, 'fetched' | 'bytesStored'>>;
 
 export type BatchMeasure<I> = {
   readonly sums: Readonly<BatchSums>;
@@ -59,8 +65,8 @@ export type BatchMeasure<I> = {
  */
 export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchMeasure<I> {
   const sums: BatchSums = {
-    ...{ requests: 0, nodes: 0, retries: 0, bytesDownloaded: 0, totals: undefined },
-    counts: { fetched: 0, present: 0, failed: 0, cancelled: 0 },
+    ...{ requests: 0, nodes: 0, retries: 0, bytesDownloaded: 0, isPush: false, totals: undefined },
+    counts: { fetched: 0, present: 0, failed: 0, cancelled: 0, pushed: 0, planned: 0, skipped: 0 },
   };
   const { onSpan = () => undefined } = reader;
 
@@ -69,11 +75,11 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
     if (!image || image.status !== undefined) return undefined;
     const { bytes, bytesMs } = image;
     enterNext(image, event, atMs, onSpan);
-    if (event.type === 'download-progress' && event.bytes > bytes) {
+    if ((event.type === 'download-progress' || event.type === 'upload-progress') && event.bytes > bytes) {
       sums.bytesDownloaded += event.bytes - bytes;
       reader.onBytes?.(event.bytes - bytes, bytesMs, atMs);
     }
-    if (event.type === 'node-finished') reader.end(event.key, image);
+    if (event.type === 'node-finished' || event.type === 'image-pushed') reader.end(event.key, image);
     return image;
   };
 
@@ -90,8 +96,13 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
         case 'warning':
         case 'traffic':
         case 'archive-read':
+          return undefined;
         case 'push-started':
+          sums.isPush = true;
+          sums.requests += event.requests;
+          return undefined;
         case 'push-finished':
+          sums.totals = totalsOf(event.totals);
           return undefined;
         case 'node-added':
           sums.nodes += 1;
@@ -100,6 +111,7 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
           sums.retries += 1;
           break;
         case 'node-finished':
+        case 'image-pushed':
           sums.counts[event.outcome.status] += 1;
           break;
         default:
@@ -108,6 +120,10 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
       return follow(event, atMs);
     },
   };
+}
+
+function totalsOf({ bytesUploaded, requests, retries, durationMs }: PushTotals): RunTotals {
+  return { bytesDownloaded: bytesUploaded, requests, retries, durationMs };
 }
 
 /** The state of an image that has just become known. */
@@ -171,12 +187,21 @@ function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: n
       image.status = status;
       return;
     }
+    case 'upload-started':
+      if (image.phase === 'download') return; // of another blob
+      image.bytesMs = atMs;
+      return enter('download', atMs);
+    case 'upload-progress':
+      image.bytes = Math.max(image.bytes, event.bytes);
+      image.bytesMs = atMs;
+      return;
+    case 'image-pushed':
+      enter('needs', atMs);
+      image.status = event.outcome.status;
+      return;
     case 'node-added':
     case 'retry':
-    case 'upload-started':
-    case 'upload-progress':
     case 'upload-finished':
-    case 'image-pushed': // a push is followed by other means
       return;
   }
 }

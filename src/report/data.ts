@@ -1,4 +1,4 @@
-import { phases } from '../measure/phases.ts';
+import { type Phase, phases } from '../measure/phases.ts';
 
 /** The data for the page's script. Times are milliseconds since the start of the run. */
 export type ReportData = {
@@ -48,7 +48,7 @@ export const columns = ['status', 'image', 'bytes', 'work', 'wait', 'retries', '
 export type Column = (typeof columns)[number];
 
 /** How an image ended; `open`: the run ended before. */
-export const statuses = ['fetched', 'present', 'failed', 'cancelled', 'open'] as const;
+export const statuses = ['fetched', 'present', 'failed', 'cancelled', 'open', 'pushed', 'planned', 'skipped'] as const;
 export type Status = (typeof statuses)[number];
 
 /** Marks that distinguish states without colour. */
@@ -58,7 +58,20 @@ export const statusMarks: Readonly<Record<Status, string>> = {
   failed: '✕',
   cancelled: '–',
   open: '?',
+  pushed: '✓',
+  planned: '+',
+  skipped: '·',
 };
+
+/** Whether nothing went wrong. */
+export function isGood(status: Status): boolean {
+  return status !== 'failed' && status !== 'cancelled' && status !== 'open';
+}
+
+/** How a phase is called on the page: an image that is pushed is not downloaded. */
+export function phaseName(phase: Phase): string {
+  return phase === 'download' ? 'transfer' : phase;
+}
 
 export type Span = { readonly phase: number; readonly fromMs: number; readonly toMs: number };
 

@@ -70,6 +70,20 @@ export function noteFacts(life: Life, event: ImageEvent, atMs: number): void {
       if (life.signers.length === 0) life.signers = signedBy ?? [];
       return;
     }
+    case 'upload-started':
+      life.source = event.url;
+      return;
+    case 'image-pushed': {
+      const { digest, target, bytesUploaded, size, error } = event.outcome;
+      life.outcome = {
+        ...(digest !== undefined && { imageID: digest }),
+        ...(target !== undefined && { name: target }),
+        ...(bytesUploaded !== undefined && { bytesDownloaded: bytesUploaded }),
+        ...(error && { error }),
+      };
+      life.size.blobs = size ?? 0;
+      return;
+    }
     default:
       return;
   }

@@ -28,12 +28,12 @@ header p { margin: 4px 0 0; color: var(--muted); } small { color: var(--muted); 
 const summary = `
 .verdict { font-size: 18px; margin: 20px 0 10px; } .verdict.good { color: var(--good); } .verdict.bad { color: var(--bad); }
 .shares { display: block; border-radius: 5px; overflow: hidden; }
-.shares rect { fill: var(--muted); } .shares .status-fetched { fill: var(--good); }
-.shares .status-present { fill: color-mix(in srgb, var(--good) 45%, var(--ground)); }
+.shares rect { fill: var(--muted); } .shares :is(.status-fetched, .status-pushed) { fill: var(--good); }
+.shares :is(.status-present, .status-planned, .status-skipped) { fill: color-mix(in srgb, var(--good) 45%, var(--ground)); }
 .shares .status-failed { fill: var(--bad); } .shares .status-cancelled { fill: var(--needs); }
 ul.counts, ul.legend { list-style: none; margin: 8px 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 4px 20px; }
 .mark { font-style: normal; font-weight: 700; display: inline-block; width: 1.4em; text-align: center; }
-.status-fetched .mark { color: var(--good); } .status-present .mark { color: var(--muted); }
+:is(.status-fetched, .status-pushed) .mark { color: var(--good); } :is(.status-present, .status-planned, .status-skipped) .mark { color: var(--muted); }
 .status-failed .mark, .status-failed .error { color: var(--bad); }
 .status-cancelled .mark, .status-open .mark { color: var(--odd); }
 .numbers { display: flex; flex-wrap: wrap; gap: 1px; margin: 20px 0 0;

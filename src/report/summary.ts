@@ -1,5 +1,5 @@
 import { type Phase, phases } from '../measure/phases.ts';
-import { type Status, statuses, statusMarks } from './data.ts';
+import { phaseName, type Status, statuses, statusMarks } from './data.ts';
 import { formatBytes, formatNumber, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
 import type { Timeline } from './timeline.ts';
@@ -15,14 +15,18 @@ ${shares(counts, timeline.nodes)}
 }
 
 /** The colours of the phases, and the share of the images' time in each. */
-export function phaseLegend({ series }: Timeline): string {
+export function phaseLegend({ series, isPush }: Timeline): string {
   const sums = series.images.map((values) => values.reduce((sum, value) => sum + value, 0) * series.sliceMs);
   const items = phases.map((phase, at) => {
+    if (isPush && !ofPush.includes(phase)) return '';
     const time = formatTime(sums[at] ?? 0);
-    return `<li><i class="swatch fill-${phase}"></i><b>${phase}</b> ${meanings[phase]}<small>${time} in all</small></li>`;
+    return `<li><i class="swatch fill-${phase}"></i><b>${phaseName(phase)}</b> ${meanings[phase]}<small>${time} in all</small></li>`;
   });
   return `<ul class="legend">${items.join('')}</ul>`;
 }
+
+/** The phases that a push has. */
+const ofPush: readonly Phase[] = ['wait', 'resolve', 'download'];
 
 const meanings: Readonly<Record<Phase, string>> = {
   wait: 'for its turn, or a place',
@@ -40,13 +44,19 @@ function statusCounts({ counts, nodes }: Timeline): Counts {
   return { ...counts, open: Math.max(0, nodes - known) };
 }
 
+function thereOf({ fetched, present, pushed }: Timeline['counts']): number {
+  return fetched + present + pushed;
+}
+
 function isGood({ failed, cancelled, open }: Counts): boolean {
   return failed + cancelled + open === 0;
 }
 
 function verdict({ nodes }: Timeline, counts: Counts): string {
-  const there = counts.fetched + counts.present;
+  const there = thereOf(counts);
   if (nodes === 0) return 'There was nothing to do.';
+  if (isGood(counts) && there < nodes)
+    return `${formatNumber(there)} of ${formatNumber(nodes)} images are there, and nothing failed.`;
   if (isGood(counts)) return nodes === 1 ? 'The image is there.' : `All ${formatNumber(nodes)} images are there.`;
   const rest = (['failed', 'cancelled'] as const)
     .filter((status) => counts[status] > 0)
@@ -78,12 +88,12 @@ function numbers(timeline: Timeline): readonly (readonly [name: string, value: s
   const bytes = totals?.bytesDownloaded ?? timeline.bytesDownloaded;
   const durationMs = totals?.durationMs ?? timeline.durationMs;
   const seconds = Math.max(durationMs, 1) / 1000;
-  const there = counts.fetched + counts.present;
+  const there = thereOf(counts);
   return [
     ['Images', formatNumber(nodes), `${formatNumber(requests)} asked for`],
     ['Wall time', formatTime(durationMs), `${formatNumber(there / seconds, 1)} images/s`],
-    ['Downloaded', formatBytes(bytes), `${formatBytes(bytes / seconds)}/s`],
-    ...(totals ? [['Stored', formatBytes(totals.bytesStored), ''] as const] : []),
+    [timeline.isPush ? 'Sent' : 'Downloaded', formatBytes(bytes), `${formatBytes(bytes / seconds)}/s`],
+    ...(totals?.bytesStored === undefined ? [] : [['Stored', formatBytes(totals.bytesStored), ''] as const]),
     ...(totals ? [['Requests', formatNumber(totals.requests), ''] as const] : []),
     ['Retries', formatNumber(totals?.retries ?? timeline.retries), ''],
     ['Warnings', formatNumber(timeline.warnings.count), ''],

@@ -54,8 +54,10 @@ export function createTimeline(startMs: number, most = mostRows): TimelineRecord
       if (type === 'node-added') return begin(key, event.reference, event.parent, atMs);
       // there was no room when it was added
       if (type === 'node-started') return begin(key, event.reference, undefined, fullMs ?? atMs);
-      const hasFailed = type === 'node-finished' && event.outcome.status === 'failed';
-      return hasFailed ? begin(key, event.outcome.reference, undefined, atMs) : undefined;
+      const isEnd = type === 'node-finished' || type === 'image-pushed';
+      return isEnd && event.outcome.status === 'failed'
+        ? begin(key, event.outcome.reference, undefined, atMs)
+        : undefined;
     },
     end: (_, life) => kept.over(life),
     onSpan,

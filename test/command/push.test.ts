@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { phases } from '../../src/measure/phases.ts';
+import { statuses } from '../../src/report/data.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { environmentIn } from '../helpers/environment.ts';
 import { startPushTarget, type TargetOptions } from '../helpers/push-target.ts';
@@ -79,6 +81,43 @@ test('a registry that is read-only is named as what it may be, and a store witho
   const empty = await longshore('push', '--dir', join(directory, 'elsewhere'), '--all', '--to', to);
   t.is(empty.code, 0);
   t.regex(empty.stderr, /^warning: \S*elsewhere has no images to push$/m);
+});
+
+test('a page shows a push: each image with how it ended, when it was sent and how many bytes', async (t) => {
+  const { directory, longshore, references, to } = await openStoreToPush(t);
+  const page = join(directory, 'push.html');
+  const push = (...more: readonly string[]) =>
+    longshore('push', '--all', '--to', to, '--report', page, '--progress=none', ...more);
+  type Row = readonly [reference: string, parent: number, status: number, spans: readonly number[], ...rest: unknown[]];
+  const rowsOf = async (): Promise<readonly Row[]> => {
+    const [, json = ''] = /id="data">(.*?)<\/script>/s.exec(await readFile(page, 'utf8')) ?? [];
+    return (JSON.parse(json) as { readonly rows: readonly Row[] }).rows;
+  };
+  const ended = async () => (await rowsOf()).map(([reference, , at]) => `${reference}: ${statuses[at]}`).toSorted();
+  const names = references.map((reference) => reference.slice('docker://'.length));
+  t.is((await push()).code, 0);
+  const text = await readFile(page, 'utf8');
+  t.regex(
+    text,
+    /<title>longshore push<\/title>.*>2 of 3 images are there, and nothing failed\..*<dt>Sent<\/dt><dd>[1-9]/s,
+  );
+  const [visible = ''] = text
+    .replace(/<style>.*?<\/style>/s, '')
+    .replaceAll(/<[^>]*>/g, ' ')
+    .split('{"startedAt"');
+  t.notRegex(visible, /[Dd]ownload/);
+  const first = await ended();
+  t.deepEqual(
+    first.filter((line) => !line.startsWith('sha512-')),
+    names.map((name) => `${name}: pushed`).toSorted(),
+  );
+  t.is(first.filter((line) => /^sha512-.*: skipped$/.test(line)).length, 1);
+  for (const [reference, , , spans] of await rowsOf())
+    t.is(spans.includes(phases.indexOf('download')), !reference.startsWith('sha512-'), reference);
+
+  t.is((await push()).code, 0);
+  t.deepEqual((await ended()).filter((line) => line.endsWith(': present')).length, 2);
+  t.is((await longshore('push', '--all', '--to', to, '--report', '/nowhere/push.html')).code, 2);
 });
 
 test('a dry run shows what would go where, and sends nothing', async (t) => {

@@ -40,7 +40,15 @@ test('of a thousand images only those in progress are kept, and all are counted'
   t.is(kept.size, 0);
   for (const { event } of events) if ('key' in event) t.is(keeping.get(event.key ?? ''), undefined);
   t.like(batch.sums, { requests: 1000, nodes: 1000 });
-  t.deepEqual(batch.sums.counts, { fetched: 990, present: 0, failed: 10, cancelled: 0 });
+  t.deepEqual(batch.sums.counts, {
+    fetched: 990,
+    present: 0,
+    failed: 10,
+    cancelled: 0,
+    pushed: 0,
+    planned: 0,
+    skipped: 0,
+  });
   t.truthy(batch.sums.totals);
 });
 

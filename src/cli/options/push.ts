@@ -31,7 +31,7 @@ export const pushRows = [
 
 /** Options of fetch that push has as well. */
 export const sharedWithPush: readonly string[] = [
-  ...['names', 'jobs', 'jobs-per-host', 'progress', 'events', 'metrics', 'limit-rate', 'min-rate'],
+  ...['names', 'jobs', 'jobs-per-host', 'progress', 'events', 'report', 'metrics', 'limit-rate', 'min-rate'],
   ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
 ];
 

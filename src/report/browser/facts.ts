@@ -1,5 +1,5 @@
 import { phases } from '../../measure/phases.ts';
-import { statusMarks } from '../data.ts';
+import { phaseName, statusMarks } from '../data.ts';
 import { formatBytes, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
@@ -47,7 +47,9 @@ function timesIn({ spans }: Item): Fact[] {
   const sums = phases.map((_, at) =>
     spans.reduce((sum, { phase, fromMs, toMs }) => sum + (phase === at ? toMs - fromMs : 0), 0),
   );
-  return phases.flatMap((phase, at) => ((sums[at] ?? 0) > 0 ? [[phase, formatTime(sums[at] ?? 0)] as const] : []));
+  return phases.flatMap((phase, at) =>
+    (sums[at] ?? 0) > 0 ? [[phaseName(phase), formatTime(sums[at] ?? 0)] as const] : [],
+  );
 }
 
 function downloadOf({ bytes, spans }: Item): string {

@@ -1,5 +1,5 @@
 import { phases } from '../../measure/phases.ts';
-import { type Span, statusMarks } from '../data.ts';
+import { isGood, type Span, statusMarks } from '../data.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
 import type { TreeRow } from './view.ts';
@@ -163,7 +163,7 @@ function drawLane(row: HTMLElement, item: Item, { fromMs, toMs }: TimeRange): vo
   if (!lane) return;
   const { spans, retryTimes, status } = item;
   const share = (ms: number): number => ((ms - fromMs) / Math.max(1e-6, toMs - fromMs)) * 100;
-  const broken = status === 'fetched' || status === 'present' ? undefined : spans.findLast(isWork);
+  const broken = isGood(status) ? undefined : spans.findLast(isWork);
   const marks: HTMLElement[] = [];
   for (const span of spans) {
     if (span.toMs < fromMs || span.fromMs > toMs) continue;
@@ -174,7 +174,7 @@ function drawLane(row: HTMLElement, item: Item, { fromMs, toMs }: TimeRange): vo
     marks.push(bar);
   }
   for (const ms of retryTimes) marks.push(at(create('i', 'again', '↻'), share(ms)));
-  if (status !== 'fetched' && status !== 'present') {
+  if (!isGood(status)) {
     const endShare = share(spans.at(-1)?.toMs ?? 0);
     const end = at(create('i', 'end', statusMarks[status]), endShare);
     if (endShare > 97) end.style.translate = '-150%';

@@ -1,5 +1,5 @@
 import { phases } from '../../measure/phases.ts';
-import type { ReportData } from '../data.ts';
+import { phaseName, type ReportData } from '../data.ts';
 import { formatBytes, formatNumber, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 
@@ -25,7 +25,7 @@ export function readOutSeries(figure: HTMLElement, { series, durationMs }: Repor
     const counts = phases
       .map((phase, at) => [phase, series.images[at]?.[slice] ?? 0] as const)
       .filter(([, count]) => count >= 0.05)
-      .map(([phase, count]) => `${phase} ${formatNumber(count, 1)}`);
+      .map(([phase, count]) => `${phaseName(phase)} ${formatNumber(count, 1)}`);
     const rate = `${formatBytes(series.bytesPerSecond[slice] ?? 0)}/s`;
     readout.textContent = [`at ${formatTime(atMs)}`, ...counts, rate].join(' · ');
   };

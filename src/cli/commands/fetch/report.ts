@@ -16,12 +16,12 @@ export type FetchReport = {
  * Records a run and writes its page at the end, however the run ends: a process that exits early writes the data so
  * far.
  *
- * @param onFailure - called when the page could not be written.
+ * @param command - what is run. @param onFailure - called when the page could not be written.
  */
-export function openFetchReport(path: string, onFailure: (error: ImageError) => void): FetchReport {
+export function openRunReport(path: string, command: string, onFailure: (error: ImageError) => void): FetchReport {
   const timeline = createTimeline(Date.now());
   const write = (): ImageError | undefined => {
-    const about = { title: 'longshore fetch', facts: machineFacts(describeMachine(readVersion())), sections: [] };
+    const about = { title: `longshore ${command}`, facts: machineFacts(describeMachine(readVersion())), sections: [] };
     return writeOutput({ path, what: 'the report' }, reportPage(timeline.read(Date.now()), about));
   };
   return { onEvent: (event) => timeline.add(event, Date.now()), end: writeAtEnd(write, onFailure) };

@@ -69,7 +69,7 @@ export async function runFetch(
   const output = await openRunOutput(progress, run.events, stdout);
   const { onEvent, onWarning, onUnwritten } = output;
   const attestations = await openAttestations(run.attest, onUnwritten);
-  output.add(await openReport(run.report, onUnwritten));
+  output.add(await openReport(run.report, 'fetch', onUnwritten));
   output.add(await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten));
   output.add(await openBom(run.bom, onUnwritten));
   output.add(attestations);
@@ -130,13 +130,14 @@ async function endLock(
   }
 }
 
-async function openReport(
+export async function openReport(
   path: string | undefined,
+  command: string,
   onFailure: (error: ImageError) => void,
 ): Promise<FetchReport | undefined> {
   if (path === undefined) return undefined;
-  const { openFetchReport } = await import('./report.ts');
-  return openFetchReport(path, onFailure);
+  const { openRunReport } = await import('./report.ts');
+  return openRunReport(path, command, onFailure);
 }
 
 async function openBom(

@@ -34,9 +34,9 @@ import { registryCredentials, registrySettings } from '../../registries/registry
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
-import { openMetrics } from '../fetch/run-fetch.ts';
+import { openMetrics, openReport } from '../fetch/run-fetch.ts';
 import { type AskedTags, chooseTags, type Lists, listWarnings, readLists, tagsInStore } from '../lists.ts';
-import { requireApart, requireMetricsFile } from '../output-files.ts';
+import { requireApart, requireMetricsFile, requireWritable } from '../output-files.ts';
 
 /** `push [IMAGE...]`: brings images of the store into a registry. */
 export const runPushCommand: Run = async (io, line) => {
@@ -62,9 +62,11 @@ export const runPushCommand: Run = async (io, line) => {
   const outputs = [
     { option: '--events', path: eventPath(events) },
     { option: '--metrics', path: textOf(line, 'metrics') },
+    { option: '--report', path: textOf(line, 'report') },
   ].flatMap(({ option, path }) => (path === undefined ? [] : [{ option, path }]));
   await requireApart(outputs, { lists, apps: [], storeDir: storeDirectory({ dir, config, environment }) });
   const metricsFile = await valueOf(line, 'metrics', requireMetricsFile);
+  const report = await valueOf(line, 'report', requireWritable);
 
   const progress = await openPushProgress(
     progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
@@ -74,6 +76,7 @@ export const runPushCommand: Run = async (io, line) => {
   const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
   const output = await openRunOutput(progress, events, stdout);
   const { onEvent, onWarning } = output;
+  output.add(await openReport(report, 'push', output.onUnwritten));
   output.add(await openMetrics(metricsFile, 'push', io.signal, output.onUnwritten));
 
   let totals: PushTotals | undefined;
