@@ -100,7 +100,7 @@ export type Sharing = {
 };
 
 /** To be disposed of when this process no longer brings the archive. */
-export type SharedArchive = AsyncDisposable & {
+type SharedArchive = AsyncDisposable & {
   /** What a lock would have of it, if another process has brought it. */
   readonly brought: LockedImage | undefined;
   /** Called when the store has it. */

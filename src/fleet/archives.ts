@@ -16,7 +16,7 @@ import { keyPrefix } from './ledger.ts';
 const debug = debugLog('fleet');
 
 /** An archive that a worker has brought and kept. What depends on it, and its result, may come much later. */
-export type Archive = {
+type Archive = {
   /** The id of the batch. */
   readonly id: string;
   /** The name of the worker. */

@@ -45,7 +45,7 @@ type ImageClaims = {
 };
 
 /** It is given back before its image is delivered: who brings an archive waits for no other one meanwhile. */
-export type ArchiveClaim = {
+type ArchiveClaim = {
   /** Whether another image of the batch had it. */
   readonly isGiven: boolean;
   /** Called when others can have the archive from here, or it is given up. */
