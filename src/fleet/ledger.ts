@@ -64,7 +64,7 @@ type ReportedBatch = Pick<Batch, 'id' | 'use' | 'expiresAtMs' | 'keepResultsMs'>
 };
 
 /** Some results, and where to go on. */
-export type Page = {
+type Page = {
   readonly kept: readonly Kept[];
   readonly next: number;
   readonly isLast: boolean;
