@@ -5,6 +5,8 @@ export type ReportData = {
   /** ISO 8601, in UTC. */
   readonly startedAt: string;
   readonly durationMs: number;
+  /** Whether images were sent; otherwise they were fetched. */
+  readonly isPush: boolean;
   /** In the order of the tree: the row of an image comes before those of its dependencies. */
   readonly rows: readonly Row[];
   /** The signers that `Row` refers to by position: a key and its user IDs. */
@@ -68,9 +70,9 @@ export function isGood(status: Status): boolean {
   return status !== 'failed' && status !== 'cancelled' && status !== 'open';
 }
 
-/** How a phase is called on the page: an image that is pushed is not downloaded. */
-export function phaseName(phase: Phase): string {
-  return phase === 'download' ? 'transfer' : phase;
+/** How a phase is called on the page: what is pushed is not downloaded. */
+export function phaseName(phase: Phase, isPush: boolean): string {
+  return isPush && phase === 'download' ? 'upload' : phase;
 }
 
 export type Span = { readonly phase: number; readonly fromMs: number; readonly toMs: number };

@@ -69,8 +69,8 @@ function leftOut({ rows, nodes }: Timeline): string {
   return `<p class="note">Of ${all} images, these are the ${shown} that failed or took longest; the charts are of all.</p>`;
 }
 
-function* data({ startedAt, durationMs, signers, series, rows }: Timeline): Generator<string> {
-  const rest: Omit<ReportData, 'rows'> = { startedAt, durationMs, signers, series };
+function* data({ startedAt, durationMs, isPush, signers, series, rows }: Timeline): Generator<string> {
+  const rest: Omit<ReportData, 'rows'> = { startedAt, durationMs, isPush, signers, series };
   yield `<script type="application/json" id="data">${embedJson(rest).slice(0, -1)},"rows":[`;
   for (let from = 0; from < rows.length; from += rowsAtOnce) {
     yield `${from > 0 ? ',' : ''}${embedJson(rows.slice(from, from + rowsAtOnce)).slice(1, -1)}`;

@@ -20,7 +20,7 @@ export function phaseLegend({ series, isPush }: Timeline): string {
   const items = phases.map((phase, at) => {
     if (isPush && !ofPush.includes(phase)) return '';
     const time = formatTime(sums[at] ?? 0);
-    return `<li><i class="swatch fill-${phase}"></i><b>${phaseName(phase)}</b> ${meanings[phase]}<small>${time} in all</small></li>`;
+    return `<li><i class="swatch fill-${phase}"></i><b>${phaseName(phase, isPush)}</b> ${meanings[phase]}<small>${time} in all</small></li>`;
   });
   return `<ul class="legend">${items.join('')}</ul>`;
 }

@@ -8,18 +8,18 @@ type Fact = readonly [name: string, value: string, className?: string];
 
 /** All facts about an image, as a list. */
 function detailOf(item: Item): HTMLElement {
-  const { parent, imageId, name, source, bytes, size, retries, retryTimes, signers, error, below } = item;
+  const { isPush, parent, imageId, name, source, bytes, size, retries, retryTimes, signers, error, below } = item;
   const facts: Fact[] = [
     ['status', statusOf(item)],
     ['error', error, 'error'],
     ...timesIn(item),
     ['began', `${formatTime(item.spans[0]?.fromMs ?? 0)} into the run`],
-    ['downloaded', downloadOf(item)],
+    [isPush ? 'sent' : 'downloaded', downloadOf(item)],
     ['in the store', size > 0 ? formatBytes(size) : ''],
     ['tried again', retries > 0 ? `${retries} ×, at ${retryTimes.map(formatTime).join(', ')}` : ''],
     ['name', name],
     ['ID', imageId],
-    ['from', bytes > 0 || source !== item.reference ? source : ''],
+    [isPush ? 'to' : 'from', bytes > 0 || source !== item.reference ? source : ''],
     ['signed by', signers.join('\n')],
     ['needed by', parent?.reference ?? ''],
     ['below it', below > 0 ? `${below} more` : ''],
@@ -33,7 +33,7 @@ function glanceAt(item: Item): HTMLElement {
     ['status', statusOf(item)],
     ['error', item.error, 'error'],
     ...timesIn(item),
-    ['downloaded', downloadOf(item)],
+    [item.isPush ? 'sent' : 'downloaded', downloadOf(item)],
     ['tried again', item.retries > 0 ? `${item.retries} ×` : ''],
   ];
   return factList(facts);
@@ -43,12 +43,12 @@ function statusOf({ status }: Item): string {
   return `${statusMarks[status]} ${status === 'open' ? 'no outcome: the run was over before' : status}`;
 }
 
-function timesIn({ spans }: Item): Fact[] {
+function timesIn({ spans, isPush }: Item): Fact[] {
   const sums = phases.map((_, at) =>
     spans.reduce((sum, { phase, fromMs, toMs }) => sum + (phase === at ? toMs - fromMs : 0), 0),
   );
   return phases.flatMap((phase, at) =>
-    (sums[at] ?? 0) > 0 ? [[phaseName(phase), formatTime(sums[at] ?? 0)] as const] : [],
+    (sums[at] ?? 0) > 0 ? [[phaseName(phase, isPush), formatTime(sums[at] ?? 0)] as const] : [],
   );
 }
 

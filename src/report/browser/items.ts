@@ -3,6 +3,8 @@ import { type ReportData, type Span, spansOf, type Status, statuses, timesOf } f
 /** One image, as the page uses it. */
 export type Item = {
   readonly index: number;
+  /** Whether it was sent. */
+  readonly isPush: boolean;
   readonly reference: string;
   readonly parent: Item | undefined;
   readonly depth: number;
@@ -26,7 +28,11 @@ export type Item = {
   below: number;
 };
 
-export function toItems({ rows, signers: known }: Pick<ReportData, 'rows' | 'signers'>): readonly Item[] {
+export function toItems({
+  rows,
+  isPush,
+  signers: known,
+}: Pick<ReportData, 'rows' | 'isPush' | 'signers'>): readonly Item[] {
   const items: Item[] = [];
   for (const [index, row] of rows.entries()) {
     const [reference, parentAt, status, spans, retryTimes, retries, bytes, size, imageId, name, source] = row;
@@ -34,7 +40,7 @@ export function toItems({ rows, signers: known }: Pick<ReportData, 'rows' | 'sig
     const parent = items[parentAt];
     const signers = signedBy.map((at) => known[at] ?? '');
     items.push({
-      ...{ index, reference, parent, retryTimes, retries, bytes, size, imageId, name, source, signers, error },
+      ...{ index, isPush, reference, parent, retryTimes, retries, bytes, size, imageId, name, source, signers, error },
       depth: parent ? parent.depth + 1 : 0,
       status: statuses[status] ?? 'open',
       spans: spansOf(spans),

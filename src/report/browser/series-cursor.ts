@@ -4,7 +4,7 @@ import { formatBytes, formatNumber, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 
 /** Shows the values of the charts at the pointer, or at a position moved by the arrow keys. */
-export function readOutSeries(figure: HTMLElement, { series, durationMs }: ReportData): void {
+export function readOutSeries(figure: HTMLElement, { series, durationMs, isPush }: ReportData): void {
   const cursor = create('div', 'cursor');
   cursor.hidden = true;
   const hint = 'Point at the charts to read them, or go along them with the arrow keys.';
@@ -25,7 +25,7 @@ export function readOutSeries(figure: HTMLElement, { series, durationMs }: Repor
     const counts = phases
       .map((phase, at) => [phase, series.images[at]?.[slice] ?? 0] as const)
       .filter(([, count]) => count >= 0.05)
-      .map(([phase, count]) => `${phaseName(phase)} ${formatNumber(count, 1)}`);
+      .map(([phase, count]) => `${phaseName(phase, isPush)} ${formatNumber(count, 1)}`);
     const rate = `${formatBytes(series.bytesPerSecond[slice] ?? 0)}/s`;
     readout.textContent = [`at ${formatTime(atMs)}`, ...counts, rate].join(' · ');
   };
