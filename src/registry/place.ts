@@ -107,7 +107,8 @@ function hostOf(origin: string): string {
 function mirrorPlace({ origin, insecure = false }: Mirror, there: RepositoryName, asked: string): Place {
   const isHttp = origin.startsWith('http:');
   const server = serverOf(there.host);
-  const origins = isHttp ? [`http://${server}`] : [`https://${server}`, ...(insecure ? [`http://${server}`] : [])];
+  const [https, http] = [originOf('https', server), originOf('http', server)];
+  const origins = isHttp ? [http] : [https, ...(insecure ? [http] : [])];
   return { ...there, origins, query: `?ns=${encodeURIComponent(asked)}`, kind: 'mirror' };
 }
 
@@ -118,8 +119,14 @@ export function peerPlace({ host, repository, origin }: Peer, allowHttp: boolean
 
 function originalPlace(there: RepositoryName, allowHttp: boolean): Place {
   const server = serverOf(there.host);
-  const origins = [`https://${server}`, ...(allowHttp || isLoopback(server) ? [`http://${server}`] : [])];
+  const origins = [originOf('https', server), ...(allowHttp || isLoopback(server) ? [originOf('http', server)] : [])];
   return { ...there, origins, query: '', kind: 'registry' };
+}
+
+/** As URLs have it, with which answers are compared: without the usual port, in small letters. */
+function originOf(scheme: string, server: string): string {
+  const origin = `${scheme}://${server}`;
+  return ownName.test(server) ? origin : (URL.parse(origin)?.origin ?? origin);
 }
 
 function serverOf(host: string): string {

@@ -32,6 +32,15 @@ function asked(named: MirrorRule, host: string, repository: string): readonly st
   return places.map((place) => `${place.origins.join(' ')} ${place.repository}`);
 }
 
+test('an origin is as URLs have it, since answers say theirs so: without the usual port, in small letters', (t) => {
+  t.deepEqual(asked({ ...rule('a.example:443'), insecure: true }, 'a.example:443', 'app'), [
+    'https://a.example http://a.example:443 app',
+  ]);
+  t.deepEqual(asked(rule('x'), 'A.Example:5000', 'app'), ['https://a.example:5000 app']);
+  t.deepEqual(asked(rule('x'), 'localhost:80', 'app'), ['https://localhost:80 http://localhost app']);
+  t.deepEqual(asked(rule('x'), '[0:0::1]:443', 'app'), ['https://[::1] http://[::1]:443 app']);
+});
+
 test('a location replaces the prefix, and so does a mirror', (t) => {
   const mirrors = [
     { origin: 'https://mirror.lan', prefix: 'hub', resolves: true },
