@@ -98,7 +98,14 @@ export async function receiveArchive(
       }
     }
   };
-  port.on('message', (message: FromImport) => void answer(message).catch(fail));
+  /** Blobs that are being added. */
+  const adding = new Set<Promise<void>>();
+  port.on('message', (message: FromImport) => {
+    const answered = answer(message).catch(fail);
+    if (message.kind !== 'written') return;
+    adding.add(answered);
+    void answered.then(() => adding.delete(answered));
+  });
   const abort = (): void => fail(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
   const request = {
@@ -119,6 +126,7 @@ export async function receiveArchive(
     const carried = await pool.run('importArchive', request, [port2]);
     return { carried, added };
   } catch (error) {
+    await Promise.all(adding);
     if (isFull || hasCode(error, 'STORE_FULL')) await store.discardBlobs(added); // another try needs the room
     if (isFailed) return await failed.promise;
     throw isImageError(error) ? withName(error, shown) : workerFailed(error, shown);

@@ -5,7 +5,8 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import fc from 'fast-check';
 
-import { isImageError } from '../../src/internal.ts';
+import { ImageError } from '../../src/errors.ts';
+import { isImageError, type Store } from '../../src/internal.ts';
 import { buildTar, compress } from '../helpers/archive.ts';
 import { blobsOf, hexOf, itemsOf, layoutOf, layoutOfImages, makeImage, named, tarOf } from '../helpers/carried.ts';
 import { openImporting, statusOf, writeLayout } from '../helpers/importing.ts';
@@ -30,6 +31,32 @@ test('images of an archive of OCI are kept under their names, however it is pack
       fetched.map((line) => line.replace('fetched', 'present')),
     );
   }
+});
+
+test('of an import that finds the disk full nothing stays, not even what was being added meanwhile', async (t) => {
+  const { take, blobs, store } = await openImporting(t);
+  const [began, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const adding: Promise<void>[] = [];
+  const full: Store = {
+    ...store,
+    commitBlob(blob) {
+      began.resolve();
+      const added = refused.promise.then(() => store.commitBlob(blob));
+      adding.push(added);
+      return added;
+    },
+    async reserve() {
+      await began.promise;
+      setTimeout(refused.resolve, 100); // who does not wait for it has discarded the others by then
+      throw new ImageError('STORE_FULL', 'no room', { path: store.dir });
+    },
+  };
+  const large = Buffer.alloc(8 * 1024 * 1024); // for which room is asked
+  const tar = await tarOf(both, [{ name: `blobs/sha256/${hexOf(large)}`, content: large }]);
+  await t.throwsAsync(take(tar, { store: full }), { code: 'STORE_FULL' });
+  await Promise.all(adding);
+  t.true(adding.length > 0);
+  t.deepEqual(await blobs(), []);
 });
 
 test('a layout in a directory is read as an archive is', async (t) => {
