@@ -42,8 +42,16 @@ export type ImageTools = AsyncDisposable & {
   validatorsOf?(this: void, locked: ImageReport['locked']): Promise<readonly UrlValidators[]>;
   /** Notes them for archives that came from other workers, which do not say that themselves. */
   noteValidators?(this: void, validators: readonly UrlValidators[]): Promise<void>;
-  /** Has what belongs to an image asked of workers that have it, until that is ended. Absent where workers do not reach each other. */
-  readonly copyFrom?: ((workers: readonly string[], documents: readonly Digest[]) => Promise<ImageSharing>) | undefined;
+  /** Absent where workers do not reach each other. */
+  readonly copying?: Copying | undefined;
+};
+
+/** How a worker gets copies of images that others have brought. */
+export type Copying = {
+  /** Has what belongs to an image asked of workers that have it, and of nobody else. @returns undefined if none of them is there */
+  readonly fromWorkers: (workers: readonly string[], documents: readonly Digest[]) => Promise<ImageSharing | undefined>;
+  /** Has it asked of whoever may have it, and then of its registry: by one worker, for which the others wait. */
+  readonly fromAnywhere: () => ImageSharing;
 };
 
 /** How workers share the blobs of an image. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../image/digest.ts';
 import type { LockedImage } from '../internal.ts';
 import type { Batch } from './batch.ts';
-import { findOne, type ImageReport, type ImageTools, mayMend } from './bring.ts';
+import { findOne, type ImageReport, type ImageSharing, type ImageTools, mayMend } from './bring.ts';
 import { maxTries } from './image-queues.ts';
 
 /** So many images are taken from the list of all at a time. */
@@ -19,7 +19,7 @@ export type Brought = {
 
 export type ReplicateContext = {
   readonly batch: Batch;
-  readonly tools: Pick<ImageTools, 'findImages' | 'findStored' | 'copyFrom' | 'noteValidators'>;
+  readonly tools: Pick<ImageTools, 'findImages' | 'findStored' | 'copying' | 'noteValidators'>;
   /** Images that other workers have brought, and of which this one has neither a copy nor a reason why not. */
   missing(): Promise<readonly Brought[]>;
   /** Says that this worker has a copy, or why it has none. */
@@ -82,17 +82,25 @@ async function copyOne(
   const startedAtMs = nowMs();
   const images = new Map(locked);
   const documents = locked.flatMap(([, image]) => digestsOf(image));
-  const shared = await tools.copyFrom?.(workers, documents);
-  let found;
-  try {
-    const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
-    // an archive that is here already is not brought for what else this worker would keep of it
-    const mayBeHere = batch.images[index]?.type !== 'docker' && tools.findStored;
-    const stored = mayBeHere ? await findOne(mayBeHere, batch, one) : undefined;
-    found = stored && !stored.outcome.error ? stored : await findOne(tools.findImages, batch, one);
-  } finally {
-    await shared?.end(true);
-  }
+  const isOfRegistry = batch.images[index]?.type === 'docker';
+  const copyBy = async (shared: ImageSharing | undefined) => {
+    let isDelivered = false;
+    try {
+      const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
+      // an archive that is here already is not brought for what else this worker would keep of it
+      const stored = !isOfRegistry && tools.findStored ? await findOne(tools.findStored, batch, one) : undefined;
+      const copied = stored && !stored.outcome.error ? stored : await findOne(tools.findImages, batch, one);
+      isDelivered = copied.outcome.status === 'fetched' || copied.outcome.status === 'present';
+      return copied;
+    } finally {
+      await shared?.end(isDelivered);
+    }
+  };
+  const fromWorkers = await tools.copying?.fromWorkers(workers, documents);
+  let found = tools.copying && !fromWorkers ? undefined : await copyBy(fromWorkers);
+  const isLeft = found === undefined || (isOfRegistry && found.outcome.status === 'failed');
+  if (tools.copying && isLeft && !signal.aborted) found = await copyBy(tools.copying.fromAnywhere());
+  if (!found) return true;
   const { status, error } = found.outcome;
   if (status === 'cancelled' || signal.aborted) return true;
   if (error && tries < maxTries && mayMend(error)) return false;

@@ -16,9 +16,9 @@ import { singleFlight } from '../system/single-flight.ts';
 import { type Access, createAuthorizer, parseChallenges, pullAccess, pushAccess } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { createMirrorHealth, withoutRedirects, withShortTimeouts } from './mirror-health.ts';
-import { type ContentRequest, peerPlace, type Place, placesOf, pushPlaceOf } from './place.ts';
+import { type ContentRequest, noPeer, peerPlace, type Place, placesOf, pushPlaceOf } from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
-import type { RegistryOptions } from './types.ts';
+import type { Peer, RegistryOptions } from './types.ts';
 
 const debug = debugLog('registry');
 
@@ -110,9 +110,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     options.onWarning(message);
   }
 
-  function peersOf({ namedBy, excludesPeers, host, repository, path }: RegistryTarget): readonly Place[] {
+  function peersOf({ namedBy, excludesPeers, host, repository, path }: RegistryTarget): readonly Peer[] {
     if (!options.peers || excludesPeers || namedBy !== 'digest') return [];
-    return options.peers({ host, repository, path }).map((peer) => peerPlace(peer, options.allowHttp));
+    return options.peers({ host, repository, path });
   }
 
   async function ask<T>(
@@ -123,8 +123,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
   ): Promise<T> {
     const { places, blocked } = placesOf(target, options);
     const peers = blocked ? [] : peersOf(target);
-    let failure: unknown;
-    for (const place of [...peers, ...places]) {
+    const others = peers.some(({ isLastResort }) => isLastResort) ? [] : places;
+    let failure: unknown = others.length === 0 ? noPeer(target.host) : undefined;
+    for (const place of [...peers.map((peer) => peerPlace(peer, options.allowHttp)), ...others]) {
       const isRegistry = place.kind === 'registry';
       const isWanted = !isRegistry && !target.excludedMirrors?.has(place.host);
       const asking = isWanted ? mirrors.ask(keyOf(place)) : undefined;

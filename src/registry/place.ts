@@ -117,6 +117,11 @@ export function peerPlace({ host, repository, origin }: Peer, allowHttp: boolean
   return { ...place, ...(origin !== undefined && { origins: [origin], refusesRedirects: true }), kind: 'peer' };
 }
 
+/** The failure where only peers may be asked, and none of them is. */
+export function noPeer(host: string): ImageError<'NETWORK'> {
+  return new ImageError('NETWORK', 'no peer is asked at the moment', { url: `https://${host}/` });
+}
+
 function originalPlace(there: RepositoryName, allowHttp: boolean): Place {
   const server = serverOf(there.host);
   const origins = [originOf('https', server), ...(allowHttp || isLoopback(server) ? [originOf('http', server)] : [])];

@@ -72,6 +72,8 @@ export type Peer = {
   readonly repository: string;
   /** `http(s)://host[:port]`: it answers itself, and redirects are refused. Default: it is asked as the registry of that name is. */
   readonly origin?: string;
+  /** After peers of which one is the last resort, neither mirrors nor the registry are asked. */
+  readonly isLastResort?: boolean;
 };
 
 /** Finds the peers that are asked for content, in this order. It is asked often, and only for what is named by its digest. */

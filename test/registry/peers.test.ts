@@ -151,6 +151,23 @@ test('a peer that is gone is asked a few times only, with one warning, and then 
   t.regex(client.warnings[0] ?? '', new RegExp(`^the peer 127.0.0.1:${gone.port} is not asked for a while`));
 });
 
+test('after a peer that is the last resort no registry is asked, also when the peer is left alone', async (t) => {
+  const { registry, peer, layer, route, peers } = await openBoth(t);
+  const client = openTestClient(t, { peers: () => peers().map((one) => ({ ...one, isLastResort: true })) });
+  t.true((await download(client, registry.host, layer)).isRight);
+  peer.routes[route] = { status: 404 };
+  await t.throwsAsync(download(client, registry.host, layer), { code: 'HTTP_STATUS' });
+  peer.routes[route] = { status: 500 };
+  const failures = [];
+  for (let turn = 0; turn < 4; turn += 1)
+    failures.push(await t.throwsAsync<Error & { code: string }>(download(client, registry.host, layer)));
+  t.deepEqual(
+    failures.map((error) => error?.code),
+    ['HTTP_STATUS', 'HTTP_STATUS', 'HTTP_STATUS', 'NETWORK'],
+  );
+  t.deepEqual(paths(registry), []);
+});
+
 test('the peers of a registry that must not be asked are not asked either', async (t) => {
   const { registry, peer, layer, peers } = await openBoth(t);
   const client = openTestClient(t, { peers, mirrors: [{ prefix: registry.host, blocked: true, mirrors: [] }] });

@@ -79,6 +79,42 @@ test('a batch for everywhere comes into the store of each worker, and the regist
   t.like(fits(t, stdout), { batches: [{ state: 'complete', done: images.length, failed: 0 }] });
 });
 
+test('what only a worker has that is gone is brought again by one of the others, and they take it from that one', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, images, longshore, work, registry, redis } = fleet;
+  await writeFile(join(directory, 'secret'), 'a'.repeat(32));
+  const sharing = [`--peer-secret=${join(directory, 'secret')}`, '--listen=127.0.0.1:0'];
+  const held = Object.keys(registry.routes).filter((path) => path.includes('/team/app2/blobs/'));
+  const routes = held.map((path) => registry.routes[path] ?? {});
+  for (const path of held) registry.routes[path] = { handler: () => undefined }; // so that the batch goes on
+  const submitted = await longshore(
+    'fleet',
+    'submit',
+    ...images,
+    '--batch=all',
+    '--everywhere',
+    platform,
+    '--output=json',
+  );
+  const { id } = JSON.parse(submitted.stdout) as { readonly id: string };
+  const gone = work('gone', '--batch=all', ...sharing);
+  await until(async () => (await redis.ask('HLEN', `{longshore}:fleet:results:${id}`)) === '2');
+  gone.stop();
+  t.is((await gone.ended).code, 0);
+  for (const [at, path] of held.entries()) registry.routes[path] = routes[at] ?? {};
+  const before = registry.requests.length;
+  const workers = ['one', 'two', 'three'].map((name) => work(name, '--batch=all', ...sharing));
+  for (const { ended } of workers) {
+    const { code, stderr } = await ended;
+    t.is(code, 0, stderr);
+  }
+  const blobs = registry.requests.slice(before).flatMap(({ url }) => /app[01]\/blobs\/(.*)$/.exec(url)?.[1] ?? []);
+  t.is(blobs.length, new Set(blobs).size, 'each of them once');
+  t.is(blobs.length, 4);
+  t.is(await redis.ask('KEYS', '*:fleet:claims:*'), '', 'claims go with their batch');
+});
+
 test('a store is given to other machines over TLS only, by a long secret, and to workers that are named', async (t) => {
   const fleet = await openCommandFleet(t);
   if (!fleet) return;

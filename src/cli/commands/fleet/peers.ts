@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import type { Archives } from '../../../fleet/archives.ts';
 import type { Batch } from '../../../fleet/batch.ts';
 import type { BatchClaims } from '../../../fleet/blob-claims.ts';
-import type { ImageSharing, ImageTools } from '../../../fleet/bring.ts';
+import type { Copying, ImageSharing } from '../../../fleet/bring.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresences } from '../../../fleet/result.ts';
 import {
   type AcceptedKeys,
   type ActionOptions,
   type ArchivePeerLookup,
+  type Digest,
   isImageError,
   isLoopbackName,
   openPool,
@@ -101,13 +102,21 @@ async function readSecret(path: string, option: string): Promise<Buffer> {
   return secret;
 }
 
+type Shared = ImageSharing & { readonly sharing: NonNullable<ImageSharing['sharing']> };
+
 export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
   /** Who has kept an archive of an image that is being copied. */
   readonly archives: ArchivePeerLookup;
   /** Looks who is there now. */
   refresh(): Promise<void>;
-  readonly copyFrom: NonNullable<ImageTools['copyFrom']>;
+  /**
+   * Has what belongs to an image asked of these workers alone, or if none is named, of anybody and then of its registry. That holds until
+   * it is ended, and as long as no other image has the same asked of the registry.
+   */
+  share(workers: readonly string[], documents: readonly Digest[]): Shared;
+  /** Whether one of these workers gives what it has. */
+  isThere(workers: readonly string[]): Promise<boolean>;
   /** Where a worker gives what it has. */
   originOf(worker: string): string | undefined;
   /** The password of a host, if it is a peer's. */
@@ -157,14 +166,17 @@ export async function followPeers(
   const timer = setInterval(() => void refresh().catch(ignore), refreshMs);
   return {
     lookup({ host, repository, path }) {
-      const known = holders.get(named.exec(path)?.[1] ?? '')?.flat();
-      const some = known?.flatMap((name) => byWorker.get(name) ?? []) ?? origins;
+      const known = holders.get(named.exec(path)?.[1] ?? '') ?? [];
+      const names = known.flat();
+      const some = names.length > 0 ? names.flatMap((name) => byWorker.get(name) ?? []) : origins;
+      const isLastResort = names.length > 0 && known.every((workers) => workers.length > 0);
       const start = Math.floor(Math.random() * Math.max(1, some.length));
       const chosen = new Set([...some.slice(start), ...some.slice(0, start)].slice(0, most));
       return Array.from(chosen, (origin) => ({
         host: new URL(origin).host,
         repository: `${host}/${repository}`,
         origin,
+        ...(isLastResort && { isLastResort }),
       }));
     },
     archives(digest) {
@@ -178,8 +190,12 @@ export async function followPeers(
         .filter((origin) => origin !== undefined)
         .map((origin) => ({ origin, user, password }));
     },
-    async copyFrom(workers, documents) {
-      if (!workers.some((name) => byWorker.has(name))) await refresh().catch(ignore); // they have just begun
+    async isThere(workers) {
+      const isThere = () => workers.some((name) => byWorker.has(name));
+      if (!isThere()) await refresh().catch(ignore); // they have just begun
+      return isThere();
+    },
+    share(workers, documents) {
       const taken = new Set<string>();
       const take = (digest: string): void => {
         if (taken.has(digest)) return;
@@ -228,7 +244,8 @@ export function sharingBy(
   archives: Archives | undefined,
 ): () => ImageSharing {
   return () => {
-    const image = claims.image();
+    const claimed = claims.image();
+    const image = { ...claimed, ...withRegistry(claimed, peers) };
     if (!peers || !archives || batch.use !== 'everywhere') return image;
     const ends: ((isDelivered: boolean) => Promise<void>)[] = [image.end];
     return {
@@ -237,8 +254,7 @@ export function sharingBy(
         async beginArchive(url, signal) {
           const claim = await image.beginArchive(url, signal);
           const given = claim.isGiven ? await archives.at(batch, url) : undefined;
-          if (given?.image.digest !== undefined)
-            ends.push((await peers.copyFrom([given.worker], [given.image.digest])).end);
+          if (given?.image.digest !== undefined) ends.push(peers.share([given.worker], [given.image.digest]).end);
           let isNoted = false;
           return {
             brought: given?.image,
@@ -254,12 +270,45 @@ export function sharingBy(
   };
 }
 
+/** The blobs of an image that this worker claims: who else needs one of them may ask the registry, too. */
+function withRegistry(claimed: Shared, peers: Peers | undefined): Shared {
+  const shared = peers?.share([], []);
+  if (!shared) return claimed;
+  return {
+    sharing: {
+      ...claimed.sharing,
+      async begin(...image) {
+        await shared.sharing.begin(...image);
+        return claimed.sharing.begin(...image);
+      },
+    },
+    async end(isDelivered) {
+      await shared.end(isDelivered);
+      await claimed.end(isDelivered);
+    },
+  };
+}
+
+/** How copies are got. They have claims of their own: what the images of a batch have claimed was delivered by workers that may be gone. */
+export function copyingBy(peers: Peers, claims: BatchClaims): Copying {
+  return {
+    fromWorkers: async (workers, documents) =>
+      (await peers.isThere(workers)) ? peers.share(workers, documents) : undefined,
+    fromAnywhere: () => withRegistry(claims.image(), peers),
+  };
+}
+
 /** Asks where a blob was delivered, if that is known, and else whoever may have it. */
-export function lookupBy(batch: Batch, claims: BatchClaims | undefined, peers: Peers | undefined): PeerLookup {
+export function lookupBy(
+  batch: Batch,
+  claims: readonly (BatchClaims | undefined)[],
+  peers: Peers | undefined,
+): PeerLookup {
   const { to, scoped } = batch;
   const target = to === undefined ? undefined : parseDestination(to, 'to');
+  const placeOf = (digest: string) => claims.map((one) => one?.placeOf(digest)).find((place) => place !== undefined);
   return (content) => {
-    const place = content.path.startsWith('blobs/') ? claims?.placeOf(named.exec(content.path)?.[1] ?? '') : undefined;
+    const place = content.path.startsWith('blobs/') ? placeOf(named.exec(content.path)?.[1] ?? '') : undefined;
     const others = peers?.lookup(content) ?? [];
     if (!place) return others;
     const name = `${place.host}/${place.repository}`;

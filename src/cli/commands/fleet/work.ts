@@ -32,7 +32,7 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { createPlainProgress } from '../../output/progress.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { outcomesOf } from './outcomes.ts';
-import { followPeers, lookupBy, readPeerOptions, sharingBy } from './peers.ts';
+import { copyingBy, followPeers, lookupBy, readPeerOptions, sharingBy } from './peers.ts';
 import { openQueue, readAccepted, readKey } from './queue.ts';
 import { parseBatchName } from './submit.ts';
 import { openWorkplace } from './workplace.ts';
@@ -98,6 +98,11 @@ export const runFleetWork: Run = async (io, line) => {
     const reach = batch.to === undefined ? served : 'pushed';
     return reach === undefined && !peers ? undefined : claims.of(batch, reach);
   };
+  /** Copies of what is in no other store any more are claimed like images. */
+  const copiesOf = (batch: Batch): BatchClaims | undefined =>
+    peers && batch.use === 'everywhere'
+      ? claims.of({ ...batch, id: `${batch.id}.copies` }, origin === undefined ? undefined : 'served')
+      : undefined;
   const end = await work(
     {
       ledger: {
@@ -106,6 +111,7 @@ export const runFleetWork: Run = async (io, line) => {
           await workLedger.complete(batch);
           await claimsOf(batch)?.remove();
           if (batch.use === 'everywhere') await archives?.remove(batch);
+          await copiesOf(batch)?.remove();
         },
       },
       ...{ redis, workerRun: run, only, allowedTargets, onWarning },
@@ -118,9 +124,11 @@ export const runFleetWork: Run = async (io, line) => {
           onEvent(event);
           progress.onEvent(event);
         };
+        const copies = copiesOf(batch);
         return place.openTools(batch, take, {
-          peers: lookupBy(batch, claimsOf(batch), peers),
-          ...{ archivePeers: peers?.archives, copyFrom: peers?.copyFrom, servesOthers: sharing.serves },
+          peers: lookupBy(batch, [copies, claimsOf(batch)], peers),
+          archivePeers: peers?.archives,
+          ...{ copying: peers && copies && copyingBy(peers, copies), servesOthers: sharing.serves },
         });
       },
       openSharing: (batch) => {

@@ -39,7 +39,7 @@ export type Workplace = {
     batch: Batch,
     onEvent: EventSink,
     from: Pick<ActionOptions, 'peers' | 'archivePeers'> &
-      Pick<ImageTools, 'copyFrom'> & { readonly servesOthers: boolean },
+      Pick<ImageTools, 'copying'> & { readonly servesOthers: boolean },
   ): Promise<ImageTools>;
 };
 
@@ -79,7 +79,7 @@ export async function openWorkplace(
     store,
     dir: storeDirectory(settings),
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
-    async openTools(batch, onEvent, { peers, archivePeers, copyFrom, servesOthers }) {
+    async openTools(batch, onEvent, { peers, archivePeers, copying, servesOthers }) {
       const { use, keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
       const credentials = registryCredentials(environment, onWarning);
       await using opening = new AsyncDisposableStack();
@@ -110,7 +110,7 @@ export async function openWorkplace(
       const pusher = to === undefined ? undefined : openPusher(onEvent);
       const resources = opening.move();
       return {
-        copyFrom,
+        copying,
         findImages: (apps, call) => finder.findImages(apps, call),
         findStored: (apps, call) => stored.findImages(apps, call),
         validatorsOf: (locked) => validatorsOf(store, locked),
