@@ -176,7 +176,9 @@ export function batchImageOf(reference: ImageReference, own: Pick<BatchImage, 'p
   const { kind } = reference;
   const type = kind === 'file' || kind === 'id' ? undefined : types[kind];
   const image = formatReference(reference);
-  const problem = type === undefined ? ofOneMachine : problemOf(image, type);
+  const isLong = image.length > maxImageLength;
+  const problem =
+    type === undefined ? ofOneMachine : isLong ? `has more than ${maxImageLength} characters` : problemOf(image, type);
   if (type !== undefined && problem === undefined) return { image, type, ...own };
   throw new ImageError('BATCH_INVALID', `${showReference(reference.text)} ${problem}`, { why: 'content' });
 }

@@ -246,6 +246,8 @@ function reasonOf(error: unknown, isTls: boolean): Reason {
   if (word === 'NOPERM') return { reason: 'password', why: 'does not let this user do what a fleet needs' };
   if (word === 'OOM') return { reason: 'unreachable', why: 'takes nothing more: its memory is full' };
   if (word === 'READONLY') return { reason: 'unreachable', why: 'is a copy that cannot be written' };
+  if (word === 'MISCONF') return { reason: 'unreachable', why: 'takes nothing more: it cannot write to its disk' };
+  if (word === 'WRONGTYPE') return { reason: 'notRedis', why: 'has something else where a fleet has its own' };
   if (/^Unknown RESP type/.test(message ?? ''))
     return { reason: 'notRedis', why: 'is no Redis: it speaks another protocol' };
   if (word === 'ERR') return { reason: 'notRedis', why: 'does not know the commands that a fleet needs' };

@@ -16,7 +16,16 @@ import { singleFlight } from '../system/single-flight.ts';
 import { type Access, createAuthorizer, parseChallenges, pullAccess, pushAccess } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { createMirrorHealth, withoutRedirects, withShortTimeouts } from './mirror-health.ts';
-import { type ContentRequest, noPeer, peerPlace, type Place, placesOf, pushPlaceOf } from './place.ts';
+import {
+  type ContentRequest,
+  faultOf,
+  noPeer,
+  peerPlace,
+  type Place,
+  placesOf,
+  pushPlaceOf,
+  showPlace,
+} from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
 import type { Peer, RegistryOptions } from './types.ts';
 
@@ -146,7 +155,8 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
           return `${show(target.path)} of ${show(place.host)}: ${code}: ${message}`;
         });
         if (isRegistry || isOfOnePlace || !mayOtherPlaceSucceed(error)) break;
-        if (isContentError(error)) warn(`${showPlace(place)} has other content for ${target.path}: ${error.message}`);
+        const fault = faultOf(place, target.path, error);
+        if (fault !== undefined) warn(fault);
         asking?.noteFailure(error, showPlace(place));
       }
     }
@@ -201,19 +211,9 @@ function keyOf({ origins, query, host, kind, refusesRedirects }: Place): string 
   return [...origins, query, host, ...(kind === 'peer' ? [kind, refusesRedirects] : [])].join(' ');
 }
 
-/** How a place is called in messages. */
-export function showPlace({ kind, host }: Pick<Place, 'kind' | 'host'>): string {
-  return `the ${kind} ${show(host)}`;
-}
-
 /** Requests that several images share have no slot: those of the image for which they begin count as its own all the same. */
 function ofSharedRequests({ onRequest, onRetry, traffic }: HttpObserver): HttpObserver {
   return { ...(onRequest && { onRequest }), ...(onRetry && { onRetry }), ...(traffic && { traffic }) };
-}
-
-/** Whether the content was received, but is not the expected one. */
-function isContentError(error: unknown): error is ImageError {
-  return isImageError(error) && ['DIGEST_MISMATCH', 'SIZE_MISMATCH', 'MANIFEST_INVALID'].includes(error.code);
 }
 
 /** Whether another place may succeed. A fault of this machine, such as a full disk, is the same for all places. */

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 
-import { ImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { isRegistryHost, isRepository } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Mirror, MirrorRule, Peer, RegistryOptions } from './types.ts';
@@ -120,6 +120,20 @@ export function peerPlace({ host, repository, origin }: Peer, allowHttp: boolean
 /** The failure where only peers may be asked, and none of them is. */
 export function noPeer(host: string): ImageError<'NETWORK'> {
   return new ImageError('NETWORK', 'no peer is asked at the moment', { url: `https://${host}/` });
+}
+
+/** How a place is called in messages. */
+export function showPlace({ kind, host }: Pick<Place, 'kind' | 'host'>): string {
+  return `the ${kind} ${show(host)}`;
+}
+
+/** What is to be said of a mirror or a peer that has failed: nothing where it only lacks what it was asked for. */
+export function faultOf(place: Pick<Place, 'kind' | 'host'>, path: string, error: unknown): string | undefined {
+  if (!isImageError(error)) return undefined;
+  if (['DIGEST_MISMATCH', 'SIZE_MISMATCH', 'MANIFEST_INVALID'].includes(error.code))
+    return `${showPlace(place)} has other content for ${path}: ${error.message}`;
+  if (place.kind !== 'peer' || !['AUTH_DENIED', 'AUTH_REQUIRED'].includes(error.code)) return undefined;
+  return `${showPlace(place)} refuses the password by which this machine asks it`;
 }
 
 function originalPlace(there: RepositoryName, allowHttp: boolean): Place {

@@ -1,5 +1,6 @@
 import { hasCode, ImageError } from '../../errors.ts';
-import { type DownloadedFrom, showPlace } from '../../registry/client.ts';
+import type { DownloadedFrom } from '../../registry/client.ts';
+import { showPlace } from '../../registry/place.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { Descriptor } from '../../registry/types.ts';

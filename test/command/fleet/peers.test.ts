@@ -40,6 +40,7 @@ test('a worker takes blobs from another one by the secret that both have, and wi
   t.is(three.code, 0, three.stderr);
   t.is(three.stderr.match(/^fetched /gm)?.length, 3, three.stderr);
   t.true(blobsAsked() > before);
+  t.regex(three.stderr, /^warning: the peer 127\.0\.0\.1:\d+ refuses the password by which this machine asks it$/m);
   t.notRegex(three.stderr + two.stderr, /aaaa|bbbb/);
   one.stop();
   t.is((await one.ended).code, 0);
