@@ -15,6 +15,7 @@ import {
 } from './bring.ts';
 import { defaultTiming, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
 import { keyPrefix, type NewsAbout } from './ledger.ts';
+import type { QueueAddress } from './redis.ts';
 import { type Brought, replicate, type ReplicateContext } from './replicate.ts';
 import type { Workload } from './workload.ts';
 
@@ -49,6 +50,7 @@ export type WorkLedger = {
 /** What a worker works with. */
 export type WorkContext = {
   readonly redis: Redis;
+  readonly address: QueueAddress;
   readonly ledger: WorkLedger;
   /** Opens what brings the images of a batch. */
   openTools(batch: Batch, onEvent: EventSink): Promise<ImageTools>;

@@ -4,6 +4,7 @@ import { parseDestination } from '../internal.ts';
 import { abortable } from '../system/single-flight.ts';
 import type { Batch } from './batch.ts';
 import { removeLeftQueues } from './image-queues.ts';
+import { queueError } from './redis.ts';
 import { type BatchEnd, type WorkContext, workOnBatch } from './work-on-batch.ts';
 import { createWorkload, type Workload } from './workload.ts';
 
@@ -14,8 +15,8 @@ const refusedMs = 60_000;
  * Works on batches as they come, until the signal, or until the one that is asked for has ended. What runs when it is stopped goes back
  * to the queues.
  *
- * @returns how the batch that is asked for ended @throws BATCH_INVALID, BATCH_NOT_FOUND, TARGET_REFUSED for the one that is asked for; or what
- * keeps this worker from working
+ * @returns how the batch that is asked for ended @throws BATCH_INVALID, BATCH_NOT_FOUND, TARGET_REFUSED, QUEUE_UNAVAILABLE for the one that is asked for; or
+ * what keeps this worker from working
  */
 export async function work(context: WorkContext, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, only, nowMs } = context;
@@ -46,7 +47,8 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
       if (end === 'gone') throw goneBatch(name);
       asked = end;
       stop.abort();
-    } catch (error) {
+    } catch (thrown) {
+      const error = isRefusedByRedis(thrown) ? queueError(thrown, context.address) : thrown;
       if (only !== undefined || !isImageError(error)) return failed.reject(error);
       refused.note(name, error);
     } finally {
@@ -122,6 +124,11 @@ function everyMinute(nowMs: () => number, work: () => Promise<void>): () => void
     nextMs = nowMs() + 60_000;
     work().catch(() => undefined);
   };
+}
+
+/** Anybody may have put something else where a queue has its own. */
+function isRefusedByRedis(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError';
 }
 
 function hasEnded(error: unknown): boolean {

@@ -2,6 +2,7 @@ import test from 'ava';
 import { Redis } from 'ioredis';
 
 import type { ImageTools } from '../../src/fleet/bring.ts';
+import { parseQueueAddress } from '../../src/fleet/redis.ts';
 import { work } from '../../src/fleet/work.ts';
 import type { WorkContext } from '../../src/fleet/work-on-batch.ts';
 import { ImageError } from '../../src/internal.ts';
@@ -28,7 +29,8 @@ function workerOf(
     return Promise.resolve({ outcomes, totals: {} as never });
   };
   const context: WorkContext = {
-    ...{ redis, ledger: plainLedger(redis, 'here'), workerRun: 'here-1', allowedTargets: [], nowMs: Date.now },
+    ...{ redis, address: parseQueueAddress(url, 'queue', true) },
+    ...{ ledger: plainLedger(redis, 'here'), workerRun: 'here-1', allowedTargets: [], nowMs: Date.now },
     ...{ only: 'batch', concurrency: { images: 4, perHost: 4 }, restMs: 5 },
     timing: { lockMs: 2000, checkMs: 1000, retryMs: 50, laterMs: 50 },
     onWarning: (message) => void warnings.push(message),
@@ -107,6 +109,22 @@ test('a batch that goes away while it is worked on ends the work, and nothing is
   await t.throwsAsync(working, { code: 'BATCH_NOT_FOUND' });
   const left = (await redis.keys('{longshore}:*')).filter((key) => !/:limiter$|:filled:|:reconciling:/.test(key));
   t.deepEqual(left, ['{longshore}:fleet:queues']); // until another worker has looked at them once more
+});
+
+test('what another program has at a key of the queue is said: that is no fault of ours', async (t) => {
+  const at = await openFleetPlace(t, 1);
+  if (!at) return;
+  await at.fleet.submit(at.images);
+  const { context, redis } = workerOf(t, at, () => undefined);
+  await redis.set('{longshore}:fleet:queues', 'something');
+  const warned = Promise.withResolvers<string>();
+  const ending = new AbortController();
+  const working = work({ ...context, only: undefined, onWarning: warned.resolve }, ending.signal);
+  t.regex(await warned.promise, /^the batch batch is left to others: redis:.* has something else where a fleet has/);
+  ending.abort();
+  t.is(await working, 'stopped');
+  await at.fleet.submit(at.images, { name: 'other' });
+  await t.throwsAsync(work({ ...context, only: 'other' }, stop), { code: 'QUEUE_UNAVAILABLE' });
 });
 
 test('queues that a worker left behind are removed by the next one', async (t) => {

@@ -1,6 +1,7 @@
 /** A worker of a fleet, as a process. Usage: fleet-child.ts JSON, of FleetChildOptions. Prints a FleetLine as JSON for what happens. */
 import { Redis } from 'ioredis';
 
+import { parseQueueAddress } from '../../src/fleet/redis.ts';
 import { work } from '../../src/fleet/work.ts';
 import { createFinder, createPusher, openFetchPool, openStore } from '../../src/internal.ts';
 import { plainLedger } from './fleet.ts';
@@ -49,7 +50,7 @@ await redis.hset('workers', name, '1');
 say({ type: 'ready' });
 await work(
   {
-    ...{ redis, nowMs, only, allowedTargets: options.allowedTargets ?? [], workerRun: `${name}-${process.pid}` },
+    ...{ redis, address: parseQueueAddress(queue, 'queue', true), nowMs, only, allowedTargets: options.allowedTargets ?? [], workerRun: `${name}-${process.pid}` },
     ledger: plainLedger(redis, name),
     concurrency: { images, perHost: jobsPerHost + 1 },
     timing: { lockMs, checkMs: lockMs / 2, retryMs, laterMs: 200 },

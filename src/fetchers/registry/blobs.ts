@@ -1,7 +1,7 @@
 import { hasCode, ImageError } from '../../errors.ts';
 import type { DownloadedFrom } from '../../registry/client.ts';
-import { showPlace } from '../../registry/place.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
+import { showPlace } from '../../registry/place.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { Descriptor } from '../../registry/types.ts';
 import type { Claim, PartialDownload } from '../../store/store.ts';

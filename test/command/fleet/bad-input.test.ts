@@ -135,8 +135,12 @@ test('results and batches that no named key has signed are shown as such, and do
     /^warning: the result 0 of the batch one is not believed: the result is signed by [0-9a-f]{64}, whose/m,
   );
   t.regex(forged.stderr, /^warning: 1 image has no result: /m);
+  await fleet.redis.ask('HSET', '{longshore}:fleet:batch:odd', 'not', 'ours');
+  await fleet.redis.ask('ZADD', '{longshore}:fleet:names', '9999999999999', 'odd');
   const status = await longshore('fleet', 'status', '--accept', join(directory, 'stranger.pub'));
+  t.is(status.code, 0, status.stderr);
   t.regex(status.stderr, /^warning: the batch one is not believed: the batch is signed by /m);
+  t.regex(status.stderr, /^warning: the batch odd is not believed: .* has something else where a fleet has its own/m);
   const shown = await runHere(['fleet', 'result', 'one'], { HOME: directory, LONGSHORE_QUEUE: fleet.redis.url });
   t.is(shown.code, 0, shown.stderr);
   t.regex(

@@ -49,7 +49,8 @@ async function rowsOf(reader: FleetReader, onWarning: (message: string) => void)
       rows.push(await rowOf(await reader.open(name)));
     } catch (error) {
       if (hasCode(error, 'BATCH_NOT_FOUND')) continue; // it has gone meanwhile
-      if (!hasCode(error, 'BATCH_INVALID')) throw error;
+      const isForeign = hasCode(error, 'QUEUE_UNAVAILABLE') && error.details.reason === 'notRedis';
+      if (!isForeign && !hasCode(error, 'BATCH_INVALID')) throw error;
       onWarning(`the batch ${name} is not believed: ${error.message}`);
     }
   }

@@ -87,7 +87,7 @@ export const runFleetWork: Run = async (io, line) => {
     ...{ ledger, worker, key, batches, used, onWarning, onReport, nowMs: Date.now },
     workers: workers ?? 'anybody',
   });
-  const { redis } = connection;
+  const { redis, address } = connection;
   resources.use(leaveSilent(connection, signal, onWarning));
   let movedMs = Date.now();
   const claims = resources.use(openClaims({ redis, worker, run, movedAtMs: () => movedMs, nowMs: Date.now }));
@@ -114,7 +114,7 @@ export const runFleetWork: Run = async (io, line) => {
           await copiesOf(batch)?.remove();
         },
       },
-      ...{ redis, workerRun: run, only, allowedTargets, onWarning },
+      ...{ redis, address, workerRun: run, only, allowedTargets, onWarning },
       concurrency: place.concurrency,
       nowMs: Date.now,
       async openTools(batch, onEvent) {
