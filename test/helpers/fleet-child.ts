@@ -50,7 +50,14 @@ await redis.hset('workers', name, '1');
 say({ type: 'ready' });
 await work(
   {
-    ...{ redis, address: parseQueueAddress(queue, 'queue', true), nowMs, only, allowedTargets: options.allowedTargets ?? [], workerRun: `${name}-${process.pid}` },
+    ...{
+      redis,
+      address: parseQueueAddress(queue, 'queue', true),
+      nowMs,
+      only,
+      allowedTargets: options.allowedTargets ?? [],
+      workerRun: `${name}-${process.pid}`,
+    },
     ledger: plainLedger(redis, name),
     concurrency: { images, perHost: jobsPerHost + 1 },
     timing: { lockMs, checkMs: lockMs / 2, retryMs, laterMs: 200 },
