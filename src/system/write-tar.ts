@@ -25,11 +25,19 @@ type TarRequest = {
 
 /** Writes files as a tar to a stream, which stays open, with back-pressure. @throws what `files` and `read` throw */
 export async function writeTar({ files, output, compressor }: TarRequest, signal: AbortSignal): Promise<void> {
+  if (compressor) return pipeline(forCompressor(files, compressor), compressor, output, { end: false, signal });
   // With a plain generator the pipeline waits for a blocked output even after an abort, if it is not to end that output.
   const chunks = Readable.from(inPieces(tarOf(files, false)), { objectMode: false });
-  await (compressor
-    ? pipeline(chunks, compressor, output, { end: false, signal })
-    : pipeline(chunks, output, { end: false, signal }));
+  await pipeline(chunks, output, { end: false, signal });
+}
+
+/**
+ * The same files are compressed to the same bytes. Those depend on how the input is cut, so it comes as it is read, and on whether the
+ * end is known with the last piece, so that is compressed before.
+ */
+async function* forCompressor(files: Files, compressor: Transform): AsyncGenerator<Uint8Array> {
+  yield* inPieces(tarOf(files, false));
+  await new Promise<void>((resolve) => void compressor.write(Buffer.alloc(0), () => resolve()));
 }
 
 /** The output may be a file too. */
@@ -55,7 +63,7 @@ export async function writeTarFile(
   };
   try {
     await (compressor
-      ? pipeline(Readable.from(tarOf(files, false), { objectMode: false }), compressor, write, { signal })
+      ? pipeline(forCompressor(files, compressor), compressor, write, { signal })
       : write(tarOf(files, true)));
     await disk.end();
   } finally {

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { createGzip, gunzipSync } from 'node:zlib';
+import { setTimeout } from 'node:timers/promises';
+import { createGzip, createZstdCompress, gunzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -108,3 +110,31 @@ test('a content of another size than it has said ends the archive with an error,
   await using file = await open(path, 'wx');
   await t.throwsAsync(writeTarFile(file, { files }, AbortSignal.abort(new Error('stop'))), { message: 'stop' });
 });
+
+for (const [name, compressor] of [
+  ['gzip', createGzip],
+  ['zstd', createZstdCompress],
+] as const) {
+  test(`the same files are compressed to the same bytes by ${name}, whether they come at once or slowly, to a stream or a file`, async (t) => {
+    const content = Buffer.concat([randomBytes(200_000), Buffer.alloc(200_000, 'text '), randomBytes(100_000)]);
+    const made = new Set<string>();
+    for (const waits of [0, 0, 30]) {
+      async function* slowly() {
+        for (const [at, size] of [400_000, 3, 2000, 1000].entries()) {
+          yield { name: `${at}`, content: content.subarray(0, size) };
+          if (waits > 0) await setTimeout(waits);
+        }
+      }
+      const output = new PassThrough();
+      const bytes = buffer(output);
+      await writeTar({ files: slowly(), output, compressor: compressor() }, never);
+      output.end();
+      made.add((await bytes).toString('hex'));
+      const path = join(await temporaryDirectory(t), 'out.tar');
+      await using file = await open(path, 'wx');
+      await writeTarFile(file, { files: slowly(), compressor: compressor() }, never);
+      made.add((await readFile(path)).toString('hex'));
+    }
+    t.is(made.size, 1);
+  });
+}
