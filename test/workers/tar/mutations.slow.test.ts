@@ -208,6 +208,15 @@ const types: Readonly<Record<string, string>> = {
 };
 const utf8 = (text: string) => Buffer.from(text, 'latin1').toString('utf8');
 
+/** Whether an extension header has no content, such as a pax header without records. */
+function hasEmptyExtension(tar: Buffer): boolean {
+  for (let at = 0; at + 512 <= tar.length; at += 512) {
+    const isExtension = 'xgLK'.includes(tar.toString('latin1', at + 156, at + 157));
+    if (isExtension && Number.parseInt(tar.toString('latin1', at + 124, at + 136), 8) === 0) return true;
+  }
+  return false;
+}
+
 async function seenByTarStream(tar: Buffer): Promise<unknown[]> {
   const seen: unknown[] = [];
   // The option is missing from the types: headers without magic are read as we read them.
@@ -250,12 +259,17 @@ test(`${mutants} mutated archives: the same verdict as a slow reader, fast, and 
       if (imageId !== imageIdOf(tar)) throw new Error('another image ID');
       accepted += 1;
       if (slow.some(({ type, statedSize }) => type === '5' && statedSize > 0)) return; // tar-stream waits for ever
+      if (hasEmptyExtension(tar)) return; // tar-stream takes the padding of a later file for its content
       const seen = JSON.stringify(await seenByTarStream(tar));
       const meant = JSON.stringify(slow.map(describe));
       if (seen !== meant) throw new Error(`tar-stream sees ${seen}, we see ${meant}`);
     },
   );
-  await fc.assert(property, { numRuns: mutants });
+  const emptyExtension: Parameters<typeof mutate>[1][] = [
+    { kind: 'copy', block: 2, to: 2 },
+    { kind: 'text', block: 2, at: 156, text: 'x' },
+  ];
+  await fc.assert(property, { numRuns: mutants, examples: [[0, emptyExtension, 1]] });
   t.true(accepted > mutants / 50 && accepted < mutants, `${accepted} accepted`);
   t.true(slowest < 100, `${slowest} ms`);
   t.log(`${accepted} accepted, the slowest took ${slowest} ms`);
