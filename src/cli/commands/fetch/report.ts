@@ -6,7 +6,7 @@ import { createTimeline } from '../../../report/timeline.ts';
 import { readVersion } from '../../version.ts';
 import { writeAtEnd, writeOutput } from '../output-files.ts';
 
-export type FetchReport = {
+export type RunReport = {
   readonly onEvent: EventSink;
   /** Writes the page, once. */
   end(): void;
@@ -18,7 +18,7 @@ export type FetchReport = {
  *
  * @param command - what is run. @param onFailure - called when the page could not be written.
  */
-export function openRunReport(path: string, command: string, onFailure: (error: ImageError) => void): FetchReport {
+export function openRunReport(path: string, command: string, onFailure: (error: ImageError) => void): RunReport {
   const timeline = createTimeline(Date.now());
   const write = (): ImageError | undefined => {
     const about = { title: `longshore ${command}`, facts: machineFacts(describeMachine(readVersion())), sections: [] };

@@ -25,7 +25,7 @@ import type { BillOfMaterials, BomRequest } from './bom.ts';
 import type { LockFile } from './lock-file.ts';
 import type { RunMetrics } from './metrics.ts';
 import { awaitOutcomes } from './prepare.ts';
-import type { FetchReport } from './report.ts';
+import type { RunReport } from './report.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];
@@ -134,7 +134,7 @@ export async function openReport(
   path: string | undefined,
   command: string,
   onFailure: (error: ImageError) => void,
-): Promise<FetchReport | undefined> {
+): Promise<RunReport | undefined> {
   if (path === undefined) return undefined;
   const { openRunReport } = await import('./report.ts');
   return openRunReport(path, command, onFailure);

@@ -1,10 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 
-import type { Archives } from '../../../fleet/archives.ts';
-import type { Batch } from '../../../fleet/batch.ts';
-import type { BatchClaims } from '../../../fleet/blob-claims.ts';
-import type { Copying, ImageSharing } from '../../../fleet/bring.ts';
+import type { ImageSharing } from '../../../fleet/bring.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresences } from '../../../fleet/result.ts';
 import {
@@ -16,10 +13,7 @@ import {
   isLoopbackName,
   openPool,
   openStore,
-  parseDestination,
-  type PeerLookup,
   show,
-  targetOf,
 } from '../../../internal.ts';
 import { followStore } from '../../../serve/current-store.ts';
 import { startServer } from '../../../serve/serve.ts';
@@ -102,7 +96,7 @@ async function readSecret(path: string, option: string): Promise<Buffer> {
   return secret;
 }
 
-type Shared = ImageSharing & { readonly sharing: NonNullable<ImageSharing['sharing']> };
+export type Shared = ImageSharing & { readonly sharing: NonNullable<ImageSharing['sharing']> };
 
 export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
@@ -123,12 +117,20 @@ export type Peers = AsyncDisposable & {
   readonly credentials: NonNullable<ActionOptions['registryCredentials']>;
 };
 
-/** What belongs to an image, in a registry. */
-const named = /^(?:blobs|manifests)\/(sha256:[0-9a-f]{64})$/;
+/** The digest of what belongs to an image, from its path in a registry; empty if the path names none. */
+export function digestOfPath(path: string): string {
+  return /^(?:blobs|manifests)\/(sha256:[0-9a-f]{64})$/.exec(path)?.[1] ?? '';
+}
 
 const refreshMs = 2_000;
 /** So many peers are asked for content before the registry is. */
 const most = 2;
+
+/** Some of those that may be asked, from a random one on: else all would ask the first. */
+function fewOf(all: readonly string[]): readonly string[] {
+  const start = Math.floor(Math.random() * Math.max(1, all.length));
+  return [...all.slice(start), ...all.slice(0, start)].slice(0, most);
+}
 
 /** Follows which named workers are there, and where they give what they have. */
 export async function followPeers(
@@ -166,13 +168,11 @@ export async function followPeers(
   const timer = setInterval(() => void refresh().catch(ignore), refreshMs);
   return {
     lookup({ host, repository, path }) {
-      const known = holders.get(named.exec(path)?.[1] ?? '') ?? [];
+      const known = holders.get(digestOfPath(path)) ?? [];
       const names = known.flat();
       const some = names.length > 0 ? names.flatMap((name) => byWorker.get(name) ?? []) : origins;
       const isLastResort = names.length > 0 && known.every((workers) => workers.length > 0);
-      const start = Math.floor(Math.random() * Math.max(1, some.length));
-      const chosen = new Set([...some.slice(start), ...some.slice(0, start)].slice(0, most));
-      return Array.from(chosen, (origin) => ({
+      return Array.from(new Set(fewOf(some)), (origin) => ({
         host: new URL(origin).host,
         repository: `${host}/${repository}`,
         origin,
@@ -182,10 +182,8 @@ export async function followPeers(
     archives(digest) {
       const known = (holders.get(digest) ?? []).filter((names) => names.length > 0);
       // who has brought it has kept it; who has copied it may have had the image already, without its archive
-      const some = known.flatMap(([, ...copiers]) => copiers);
-      const start = Math.floor(Math.random() * Math.max(1, some.length));
-      const few = [...some.slice(start), ...some.slice(0, start)].slice(0, most);
-      const names = new Set([...few, ...known.flatMap(([first = '']) => first)]);
+      const copiers = fewOf(known.flatMap(([, ...others]) => others));
+      const names = new Set([...copiers, ...known.flatMap(([first = '']) => first)]);
       return Array.from(names, (name) => byWorker.get(name))
         .filter((origin) => origin !== undefined)
         .map((origin) => ({ origin, user, password }));
@@ -230,95 +228,5 @@ export async function followPeers(
       clearInterval(timer);
       return Promise.resolve();
     },
-  };
-}
-
-/**
- * Claims the blobs of images before they are brought, and in a batch for everywhere archives too, by their URLs: what another worker has
- * brought from one comes from there.
- */
-export function sharingBy(
-  batch: Batch,
-  claims: BatchClaims,
-  peers: Peers | undefined,
-  archives: Archives | undefined,
-): () => ImageSharing {
-  return () => {
-    const claimed = claims.image();
-    const image = { ...claimed, ...withRegistry(claimed, peers) };
-    if (!peers || !archives || batch.use !== 'everywhere') return image;
-    const ends: ((isDelivered: boolean) => Promise<void>)[] = [image.end];
-    return {
-      sharing: {
-        ...image.sharing,
-        async beginArchive(url, signal) {
-          const claim = await image.beginArchive(url, signal);
-          const given = claim.isGiven ? await archives.at(batch, url) : undefined;
-          if (given?.image.digest !== undefined) ends.push(peers.share([given.worker], [given.image.digest]).end);
-          let isNoted = false;
-          return {
-            brought: given?.image,
-            async have(one) {
-              if (!claim.isGiven) isNoted = await archives.note(batch, url, one);
-            },
-            [Symbol.asyncDispose]: () => claim.end(isNoted),
-          };
-        },
-      },
-      end: async (isDelivered) => void (await Promise.all(ends.map((end) => end(isDelivered)))),
-    };
-  };
-}
-
-/** The blobs of an image that this worker claims: who else needs one of them may ask the registry, too. */
-function withRegistry(claimed: Shared, peers: Peers | undefined): Shared {
-  const shared = peers?.share([], []);
-  if (!shared) return claimed;
-  return {
-    sharing: {
-      ...claimed.sharing,
-      async begin(...image) {
-        await shared.sharing.begin(...image);
-        return claimed.sharing.begin(...image);
-      },
-    },
-    async end(isDelivered) {
-      await shared.end(isDelivered);
-      await claimed.end(isDelivered);
-    },
-  };
-}
-
-/** How copies are got. They have claims of their own: what the images of a batch have claimed was delivered by workers that may be gone. */
-export function copyingBy(peers: Peers, claims: BatchClaims): Copying {
-  return {
-    fromWorkers: async (workers, documents) =>
-      (await peers.isThere(workers)) ? peers.share(workers, documents) : undefined,
-    fromAnywhere: () => withRegistry(claims.image(), peers),
-  };
-}
-
-/** Asks where a blob was delivered, if that is known, and else whoever may have it. */
-export function lookupBy(
-  batch: Batch,
-  claims: readonly (BatchClaims | undefined)[],
-  peers: Peers | undefined,
-): PeerLookup {
-  const { to, scoped } = batch;
-  const target = to === undefined ? undefined : parseDestination(to, 'to');
-  const placeOf = (digest: string) => claims.map((one) => one?.placeOf(digest)).find((place) => place !== undefined);
-  return (content) => {
-    const place = content.path.startsWith('blobs/') ? placeOf(named.exec(content.path)?.[1] ?? '') : undefined;
-    const others = peers?.lookup(content) ?? [];
-    if (!place) return others;
-    const name = `${place.host}/${place.repository}`;
-    if (place.isPushed && target) {
-      const { host, repository } = targetOf(name, target, scoped);
-      return [{ host, repository }, ...others];
-    }
-    const origin = peers?.originOf(place.worker);
-    if (origin === undefined) return others;
-    const { host } = new URL(origin);
-    return [{ host, repository: name, origin }, ...others.filter((one) => one.origin !== origin)];
   };
 }

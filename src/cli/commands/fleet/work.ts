@@ -32,8 +32,9 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { createPlainProgress } from '../../output/progress.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { outcomesOf } from './outcomes.ts';
-import { copyingBy, followPeers, lookupBy, readPeerOptions, sharingBy } from './peers.ts';
+import { followPeers, readPeerOptions } from './peers.ts';
 import { openQueue, readAccepted, readKey } from './queue.ts';
+import { copyingBy, lookupBy, sharingBy } from './sharing.ts';
 import { parseBatchName } from './submit.ts';
 import { openWorkplace } from './workplace.ts';
 
