@@ -176,9 +176,7 @@ export function batchImageOf(reference: ImageReference, own: Pick<BatchImage, 'p
   const { kind } = reference;
   const type = kind === 'file' || kind === 'id' ? undefined : types[kind];
   const image = formatReference(reference);
-  const isLong = image.length > maxImageLength;
-  const problem =
-    type === undefined ? ofOneMachine : isLong ? `has more than ${maxImageLength} characters` : problemOf(image, type);
+  const problem = type === undefined ? ofOneMachine : problemOf(image, type);
   if (type !== undefined && problem === undefined) return { image, type, ...own };
   throw new ImageError('BATCH_INVALID', `${showReference(reference.text)} ${problem}`, { why: 'content' });
 }
@@ -187,6 +185,7 @@ const ofOneMachine = 'is of one machine only: a batch may have images of registr
 
 /** Completes a sentence about an image that a batch must not have. */
 function problemOf(image: string, type: BatchImage['type']): string | undefined {
+  if (image.length > maxImageLength) return `has more than ${maxImageLength} characters`;
   try {
     const reference = parseReference(image, { type, directory: '/', isFile: () => false });
     if (reference.kind === 'file' || reference.kind === 'id') return ofOneMachine;

@@ -238,9 +238,8 @@ function reasonOf(error: unknown, isTls: boolean): Reason {
   const word = /^[A-Z]{2,20}(?= |$)/.exec(message ?? '')?.[0] ?? '';
   const problem = typeof code === 'string' ? tlsProblem(code) : undefined;
   if (problem !== undefined) return { reason: 'tls', why: `cannot be reached by TLS: ${problem}` };
-  if (errno !== undefined && errno !== 'ECONNRESET')
-    // that is what the wrong protocol leads to
-    return { reason: 'unreachable', why: `cannot be reached: ${describeErrno(errno).what}` };
+  const isSystem = errno !== undefined && errno !== 'ECONNRESET'; // the wrong protocol leads to that one
+  if (isSystem) return { reason: 'unreachable', why: `cannot be reached: ${describeErrno(errno).what}` };
   if (word === 'NOAUTH') return { reason: 'password', why: 'wants a password' };
   if (word === 'WRONGPASS') return { reason: 'password', why: 'does not accept the user or the password' };
   if (word === 'NOPERM') return { reason: 'password', why: 'does not let this user do what a fleet needs' };

@@ -64,7 +64,9 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
         if (batch.use !== 'everywhere') return;
         if (isCopy) copies.add(field);
         if (isFailed) return;
-        if (isCopy) (copiers.get(index) ?? setNew(copiers, index)).push(by);
+        const others = copiers.get(index);
+        if (isCopy && others) others.push(by);
+        else if (isCopy) copiers.set(index, [by]);
         else brought.set(index, one);
       },
       onStartOver() {
@@ -166,10 +168,4 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     },
     news: (signal, about) => ledger.news(signal, about),
   };
-}
-
-function setNew(copiers: Map<number, string[]>, index: number): string[] {
-  const names: string[] = [];
-  copiers.set(index, names);
-  return names;
 }

@@ -15,8 +15,8 @@ const refusedMs = 60_000;
  * Works on batches as they come, until the signal, or until the one that is asked for has ended. What runs when it is stopped goes back
  * to the queues.
  *
- * @returns how the batch that is asked for ended @throws BATCH_INVALID, BATCH_NOT_FOUND, TARGET_REFUSED, QUEUE_UNAVAILABLE for the one that is asked for; or
- * what keeps this worker from working
+ * @returns how the batch that is asked for ended @throws BATCH_INVALID, BATCH_NOT_FOUND, TARGET_REFUSED, QUEUE_UNAVAILABLE for the one that
+ * is asked for; or what keeps this worker from working
  */
 export async function work(context: WorkContext, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, only, nowMs } = context;
