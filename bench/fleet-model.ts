@@ -20,7 +20,7 @@ const { values } = parseArgs({
     connections: of('16'),
     /** Of Redis, which has one thread, for each image, and for each copy of one. */
     'redis-ms': of('0.4'),
-    'copy-ms': of('1.9'),
+    'copy-ms': of('0.9'),
     /** Of a worker's processors for each image beside its bytes. */
     'image-ms': of('18'),
   },
