@@ -61,8 +61,12 @@ export async function missingPrograms(): Promise<readonly string[]> {
   return programs.filter((_, index) => isThere[index] !== true);
 }
 
-export async function openDockerRegistry({ auth = false } = {}): Promise<DockerRegistry & AsyncDisposable> {
-  const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
+/** @param options - `leftIn`: where its files stay when it has ended; else they are removed. */
+export async function openDockerRegistry({
+  auth = false,
+  leftIn,
+}: { readonly auth?: boolean; readonly leftIn?: string } = {}): Promise<DockerRegistry & AsyncDisposable> {
+  const directory = await mkdtemp(join(leftIn ?? tmpdir(), 'docker-registry-'));
   const config = {
     version: '0.1',
     log: { level: 'info' },
@@ -135,7 +139,7 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');
       await ended;
-      await rm(directory, { recursive: true });
+      if (leftIn === undefined) await rm(directory, { recursive: true });
     },
   };
 }
