@@ -6,7 +6,7 @@ export default ({ production }) => ({
     'src/bench/{serve,measured}.ts!', // processes of their own
     'src/report/browser/main.ts!', // compiled for browsers
     'workers/{index,index-writer,list-reader}.ts!', // threads
-    'bench/{main,micro,model,floor,push-floor,fleet-model}.ts',
+    'bench/{main,micro,model,floor,push-floor,relay,fleet-model}.ts',
   ],
   project: ['{src,workers}/**/*.ts!', '{bench,test}/**/*.ts', '*.js'],
   exclude: ['binaries'], // programs that tests run

@@ -172,6 +172,14 @@ const gates: readonly Gate[] = [
     isReached: false,
   },
   {
+    case: 'push-slow',
+    what: 'the same, each answer 10 ms later',
+    of: wall('longshore push', 'skopeo copy, one by one'),
+    unit: '×',
+    gate: 1 / 3,
+    isReached: true,
+  },
+  {
     case: 'carry',
     what: '50 images that share layers into a file, to tar',
     of: wall('longshore image export', 'tar -c, synced'),
