@@ -25,8 +25,8 @@ export function parseMetaTags(page: string): readonly MetaTag[] {
   return tags;
 }
 
-/** Parses the prefix and the URI, which are separated by spaces and contain no white space. */
+/** Parses the prefix and the URI, which a space separates; around them may be white space, in them there is none. */
 function parseContent(kind: MetaTag['kind'], content: string): MetaTag | undefined {
-  const [, prefix, uri] = /^ *([^\s]+) +([^\s]+) *$/.exec(content) ?? [];
+  const [, prefix, uri] = /^\s*(\S+) \s*(\S+)\s*$/.exec(content) ?? [];
   return prefix !== undefined && uri !== undefined ? { kind, prefix, uri } : undefined;
 }

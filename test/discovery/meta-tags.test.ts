@@ -39,6 +39,7 @@ const rows: Record<string, readonly [page: string, expected: readonly unknown[]]
   'a tag in an attribute': [`<p title='${tag}'>`, []],
   'a tag that does not end': ['<meta name="ac-discovery" content="example.com https://x/', []],
   'a byte order mark before the tag': [`\ufeff${tag}`, one],
+  'content on lines of its own': [content('\n\t\texample.com \n https://x/\r\n\t'), one],
   'a URL with white space': [content('example.com https://x/ y'), []],
   'a tag named like a member of every object': ['<meta name="constructor" content="example.com https://x/">', []],
 };
