@@ -4,7 +4,7 @@ import { ImageError, isImageError } from '../../src/errors.ts';
 import { boundSilence } from '../decompress/bound-silence.ts';
 import { gunzip } from '../decompress/gunzip.ts';
 import { createLookahead } from '../decompress/lookahead.ts';
-import { sniff, sniffBytes } from '../decompress/open-archive.ts';
+import { oldTar, sniff, sniffBytes } from '../decompress/open-archive.ts';
 import { unzstd } from '../decompress/unzstd.ts';
 import { withOutput, type Write } from '../ingest/output.ts';
 import { openFile, readChunks, reHash } from '../ingest/read-file.ts';
@@ -139,7 +139,7 @@ function sniffLayer(held: Buffer): string {
     case 'compressed':
       return sniffed.compression;
     case 'other':
-      return sniffed.name;
+      return sniffed.name === oldTar ? 'tar' : sniffed.name;
   }
 }
 

@@ -141,11 +141,14 @@ export function sniff(start: Buffer): Sniffed {
   return { kind: 'other', name: nameOther(start, text) };
 }
 
+/** What a tar without the magic of ustar is called. */
+export const oldTar = 'an old tar (v7)';
+
 function nameOther(start: Buffer, text: string): string {
   if (start.length === 0) return 'empty';
   const magic = magics.find(([bytes]) => text.startsWith(bytes));
   if (magic) return magic[1];
-  if (isHeader(start)) return start[156] === 0x56 ? 'a tar with a volume label' : 'an old tar (v7)';
+  if (isHeader(start)) return start[156] === 0x56 ? 'a tar with a volume label' : oldTar;
   if (isText(start)) return nameText(text);
   return encryptedTags.has(start.readUInt8(0)) ? 'OpenPGP encrypted' : 'unknown';
 }

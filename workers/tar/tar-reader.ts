@@ -25,7 +25,8 @@ export function createTarReader(headerBytes: number, onEntry: OnEntry, form: Tar
   let isRecognised = false;
   const frames = createTarFrames((block, offset) => {
     const header = parseHeader(block, offset);
-    if (!isRecognised && header.format === 'v7') throw invalid('A1', 'a tar without the ustar magic', header);
+    if (!isRecognised && !form.isLayer && header.format === 'v7')
+      throw invalid('A1', 'a tar without the ustar magic', header);
     isRecognised = true;
     switch (header.kind) {
       case 'pax':

@@ -123,6 +123,22 @@ test('a directory has the attributes of its topmost entry, the root too', async 
   ]);
 });
 
+test('a layer may be an old tar, without the magic of ustar', async (t) => {
+  const old = { format: 'v7' } as const;
+  const layer = forge(
+    forgeHeader({ ...old, name: 'd/', type: '\0', mode: 0o711 }),
+    forgeEntry({ ...old, name: 'd/f', type: '\0' }, 'content'),
+    forgeHeader({ ...old, name: 'l', type: '2', linkName: 'd' }),
+  );
+  const { tar } = await convertLayers(t, [layer, await layerOf('l/new=N')]);
+  t.deepEqual(
+    listImage(tar)
+      .map(({ kind, path, content }) => `${kind} ${path} ${content ?? ''}`.trim())
+      .slice(1),
+    ['directory rootfs/', 'directory rootfs/d/', 'file rootfs/d/f content', 'file rootfs/d/new N', 'symlink rootfs/l'],
+  );
+});
+
 test('headers that readers interpret differently are refused', async (t) => {
   const cases = [
     [forge(forgeHeader({ name: 'sparse', type: 'S' })), 'A12'],
