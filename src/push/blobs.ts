@@ -23,6 +23,8 @@ type BlobAsker = {
 /** Brings blobs into the repositories of the target: each is sent once, and taken from there by all other repositories. */
 export type Blobs = {
   bring(asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought>;
+  /** Notes that a repository has blobs, since it has a manifest that names them: others mount them from there. */
+  noteThere(repository: string, blobs: readonly StoredBlob[]): void;
 };
 
 /** @param sums - where bytes and blobs are counted. */
@@ -32,10 +34,13 @@ export function createBlobs(
 ): Blobs {
   /** For each blob, the first repository that gets it; undefined once that has failed. */
   const first = new Map<Digest, Promise<string | undefined>>();
+  /** For each blob, a repository that had it before. */
+  const there = new Map<Digest, string>();
   /** Blobs by repository, for images that share both. */
   const brought = new Map<string, Promise<Brought>>();
   /** The registry mounts nothing, so that it need not be asked again. */
   let mountsNothing = false;
+  const chunking = { isRefused: false };
   /** Whether the registry finds a blob that is mounted from the repository itself; undefined before it was tried. */
   let findsByMount: boolean | undefined;
 
@@ -61,7 +66,7 @@ export function createBlobs(
       sums.bytesUploaded += bytes;
       asker.onBytes(bytes);
     };
-    await uploadBlob(context, step, { blob, session, onBytes }, signal);
+    await uploadBlob(context, step, { blob, session, onBytes, chunking }, signal);
     sums.blobsUploaded += 1;
     context.onEvent({ type: 'upload-finished', key, url, bytes: blob.size });
     return 'uploaded';
@@ -97,15 +102,6 @@ export function createBlobs(
     return upload(step, asker, blob, signal, found || undefined);
   };
 
-  const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
-    inSlot(asker, signal, async (step) => {
-      const { mountFrom } = asker;
-      if (findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
-      if (await hasBlob(context, step, blob, signal)) return 'present';
-      const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
-      return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
-    });
-
   const mount = (asker: BlobAsker, blob: StoredBlob, from: string, signal: AbortSignal): Promise<Brought> =>
     inSlot(asker, signal, async (step) => {
       const mounted = await tryMount(step, blob, from, signal);
@@ -113,6 +109,18 @@ export function createBlobs(
       if (await hasBlob(context, step, blob, signal)) return 'present';
       return upload(step, asker, blob, signal, mounted);
     });
+
+  const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {
+    const known = there.get(blob.digest);
+    if (known !== undefined && known !== asker.place.repository) return mount(asker, blob, known, signal);
+    return inSlot(asker, signal, async (step) => {
+      const { mountFrom } = asker;
+      if (findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
+      if (await hasBlob(context, step, blob, signal)) return 'present';
+      const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
+      return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
+    });
+  };
 
   const bringNew = async (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {
     const { repository } = asker.place;
@@ -136,6 +144,9 @@ export function createBlobs(
   };
 
   return {
+    noteThere(repository, blobs) {
+      for (const { digest } of blobs) if (!there.has(digest)) there.set(digest, repository);
+    },
     async bring(asker, blob, signal) {
       const name = `${asker.place.repository}@${blob.digest}`;
       for (;;) {

@@ -102,12 +102,18 @@ function entryOf({ document, artifactType }: AttachedRoot): StoredDescriptor {
   };
 }
 
-/** The bytes of documents and of all that is below them, each blob and each document once. */
-function sizeOf(documents: readonly PlannedDocument[]): number {
+/** Documents, and all that are below them, each once. */
+export function documentsIn(documents: readonly PlannedDocument[]): ReadonlySet<PlannedDocument> {
   const all = new Set(documents);
   for (const { children } of all) for (const child of children) all.add(child);
+  return all;
+}
+
+/** The bytes of documents and of all that is below them, each blob and each document once. */
+function sizeOf(documents: readonly PlannedDocument[]): number {
   const blobs = new Map<Digest, StoredBlob>();
-  for (const document of all) for (const blob of [document, ...document.blobs]) blobs.set(blob.digest, blob);
+  for (const document of documentsIn(documents))
+    for (const blob of [document, ...document.blobs]) blobs.set(blob.digest, blob);
   return blobs.values().reduce((sum, { size }) => sum + size, 0);
 }
 

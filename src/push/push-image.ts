@@ -4,7 +4,7 @@ import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
 import type { Blobs, Brought } from './blobs.ts';
 import { createObserver, type PushContext, type PushStep } from './context.ts';
-import { planImage, type PlannedDocument, type PlannedRoot } from './plan.ts';
+import { documentsIn, planImage, type PlannedDocument, type PlannedRoot } from './plan.ts';
 import type { ReferrersLists } from './referrers-lists.ts';
 import { findManifest, putManifest } from './target-registry.ts';
 import { type PushTarget, showTarget } from './targets.ts';
@@ -73,8 +73,11 @@ export async function pushImage(
     const largestFirst = unique.toSorted((one, other) => other.size - one.size);
     return all([...largestFirst.map(bring), ...children.map(bringDocument)]);
   };
+  const noteThere = (document: PlannedDocument): void => {
+    for (const { blobs: named } of documentsIn([document])) blobs.noteThere(place.repository, named);
+  };
   const bringNew = async (document: PlannedDocument): Promise<void> => {
-    if ((await find(document.digest)) === document.digest) return;
+    if ((await find(document.digest)) === document.digest) return noteThere(document);
     await bringContent(document);
     await put(document, document.digest);
   };
@@ -91,7 +94,10 @@ export async function pushImage(
     const { digest } = document;
     const name = tag ?? digest;
     const found = await find(name, slots.runFirst);
-    if (found === digest) return true;
+    if (found === digest) {
+      noteThere(document);
+      return true;
+    }
     const check = (there: Digest | undefined): void => {
       if (noOverwrite && tag !== undefined && there !== undefined && there !== digest)
         throw tagExists(target, digest, there);

@@ -1,7 +1,6 @@
-import { hasCode, ImageError } from '../errors.ts';
+import { hasCode } from '../errors.ts';
 import type { HttpDocument } from '../http/contract.ts';
 import { headerOf, wholeNumber } from '../http/headers.ts';
-import { showUrl } from '../image/show.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
 import { debugLog } from '../system/debug.ts';
 import { type BlobSource, openBlob } from './blob-source.ts';
@@ -24,12 +23,17 @@ const uploadChunkBytes = 32 * 1024 * 1024;
 /** How often an upload that the registry has forgotten is begun again. */
 const maxRestarts = 3;
 
+/** What has been learned of a registry: whether it takes no chunks, or miscounts what it has taken. */
+type Chunking = { isRefused: boolean };
+
 type Upload = {
   readonly blob: StoredBlob;
   /** An upload that has been begun already. */
   readonly session: UploadSession | undefined;
   /** Called with the size of each chunk that is sent. */
   readonly onBytes: (bytes: number) => void;
+  /** Shared by all uploads to a registry. */
+  readonly chunking: Chunking;
   /** For tests. */
   readonly chunkBytes?: number;
 };
@@ -55,14 +59,14 @@ type State = {
 export async function uploadBlob(
   context: PushContext,
   step: PushStep,
-  { blob, session, onBytes, chunkBytes = uploadChunkBytes }: Upload,
+  { blob, session, onBytes, chunking, chunkBytes = uploadChunkBytes }: Upload,
   signal: AbortSignal,
 ): Promise<void> {
   const { client } = context;
   await using source = await openBlob(context, blob, onBytes, signal);
-  const isChunked = blob.size > chunkBytes;
+  const isChunked = blob.size > chunkBytes && !chunking.isRefused;
   const state: State = { session, offset: 0, isUnsure: false, isChunked, restarts: 0 };
-  const sending: Sending = { context, step, blob, source, chunkBytes, state };
+  const sending: Sending = { context, step, blob, source, chunkBytes, chunking, state };
   let counted = 0;
   const hasProgressed = (): boolean => {
     if (state.offset <= counted) return false;
@@ -79,17 +83,24 @@ type Sending = {
   readonly blob: StoredBlob;
   readonly source: BlobSource;
   readonly chunkBytes: number;
+  readonly chunking: Chunking;
   readonly state: State;
 };
 
 /** One try, which begins the upload again where its session is dead. */
 async function tryUpload(sending: Sending, signal: AbortSignal): Promise<void> {
-  const { context, step, blob, source, state } = sending;
+  const { context, step, blob, source, chunking, state } = sending;
   for (;;) {
     if (state.isUnsure) await resume(sending, signal);
     state.session ??= await beginUpload(context, step, signal);
     state.isUnsure = true;
     const refused = state.isChunked ? await sendChunks(sending, signal) : undefined;
+    if (refused === 'miscounted') {
+      chunking.isRefused = true;
+      state.isChunked = false;
+      restart(state);
+      continue;
+    }
     const answer = refused ?? (await complete(sending, signal));
     if (isAccepted(answer)) {
       try {
@@ -102,8 +113,9 @@ async function tryUpload(sending: Sending, signal: AbortSignal): Promise<void> {
     if (!refused && answer.status === 400) await source.rehash(); // the bytes may have changed on the disk
     const error = refusedError(answer, step.place, 'the upload of a blob');
     debug(() => `${blob.digest}: ${error.message}`);
-    if (refused && state.offset === 0 && [400, 404, 405, 411, 415, 416, 501].includes(answer.status)) {
-      state.isChunked = false; // it takes blobs in one piece only
+    if (refused && state.offset === 0 && [...takesNoChunks, 400, 404].includes(answer.status)) {
+      chunking.isRefused ||= takesNoChunks.includes(answer.status);
+      state.isChunked = false;
     } else if (state.restarts < maxRestarts && mayBeDead(answer.status, state)) {
       state.restarts += 1;
     } else {
@@ -112,6 +124,9 @@ async function tryUpload(sending: Sending, signal: AbortSignal): Promise<void> {
     restart(state);
   }
 }
+
+/** By these a registry says of a first chunk that it takes blobs in one piece only. */
+const takesNoChunks: readonly number[] = [405, 411, 415, 416, 501];
 
 function restart(state: State): void {
   [state.session, state.offset, state.isUnsure] = [undefined, 0, false];
@@ -147,8 +162,13 @@ function endOf({ headers }: HttpDocument): number | undefined {
   return last === 0 ? 0 : last + 1;
 }
 
-/** Sends the rest in chunks. @returns an answer that refuses one */
-async function sendChunks(sending: Sending, signal: AbortSignal): Promise<HttpDocument | undefined> {
+/**
+ * Sends the rest in chunks.
+ *
+ * @returns an answer that refuses one; `miscounted` if the registry has taken one, but says that it has fewer bytes than before, or more
+ * than were sent. Some say how long the first or the last chunk was, some count one byte too many.
+ */
+async function sendChunks(sending: Sending, signal: AbortSignal): Promise<HttpDocument | 'miscounted' | undefined> {
   const { context, step, blob, source, chunkBytes, state } = sending;
   while (state.offset < blob.size && state.session) {
     const end = Math.min(blob.size, state.offset + chunkBytes);
@@ -170,8 +190,8 @@ async function sendChunks(sending: Sending, signal: AbortSignal): Promise<HttpDo
     if (!isAccepted(answer)) return answer;
     const taken = endOf(answer) ?? end;
     if (taken <= state.offset || taken > end) {
-      const message = `the registry says that it has ${taken} bytes of an upload, after ${end} were sent`;
-      throw new ImageError('RESPONSE_INVALID', message, { url: showUrl(state.session.url) });
+      debug(() => `${blob.digest}: the registry says that it has ${taken} bytes, after ${end} were sent`);
+      return 'miscounted';
     }
     state.offset = taken;
     if (headerOf(answer.headers, 'location') !== undefined) state.session = sessionOf(answer);

@@ -53,6 +53,7 @@ export async function openUpload(t: ExecutionContext, options: TargetOptions = {
   };
   const step = { place: { host: target.host, repository: 'app' }, observer: createObserver(context, '0', pacing) };
   let sent = 0;
+  const chunking = { isRefused: false };
   return {
     ...{ target, store, digest, context },
     sent: () => sent,
@@ -62,7 +63,11 @@ export async function openUpload(t: ExecutionContext, options: TargetOptions = {
       uploadBlob(
         context,
         step,
-        { blob: { digest, size: bytes.length }, session: undefined, onBytes: (bytes) => (sent += bytes), ...asked },
+        {
+          ...{ blob: { digest, size: bytes.length }, session: undefined, chunking },
+          onBytes: (bytes) => (sent += bytes),
+          ...asked,
+        },
         signal,
       ),
   };
