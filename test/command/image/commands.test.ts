@@ -151,6 +151,22 @@ test('rm removes what it can, and its exit code reports the rest', async (t) => 
   t.is((await image('rm')).code, 2);
 });
 
+test('a word that can be no image of a store stops the command before it does anything: each is named, it ends with 2', async (t) => {
+  const { image, app } = await shell(t);
+  const target = join(await temporaryDirectory(t), 'out');
+  for (const args of [
+    ['rm', app.imageId, 'FOO', './x.aci', 'example.com/none'],
+    ['verify', app.imageId, 'FOO', './x.aci'],
+    ['verify', '--signatures', app.imageId, 'FOO', './x.aci'],
+    ['export', '--format=bundle', app.imageId, 'FOO', './x.aci', 'example.com/none', target],
+  ]) {
+    const { code, stdout, stderr } = await image(...args);
+    t.deepEqual([code, stdout], [2, ''], args.join(' '));
+    t.regex(stderr, /^error: FOO: REFERENCE_INVALID: .*\nerror: \.\/x\.aci: REFERENCE_INVALID: .*\n$/);
+  }
+  t.is((await image('list', '--no-legend', '--fields=id')).stdout.split('\n').length, 3);
+});
+
 test('verify prints nothing for a sound store; it ends with 8 for damage, and --repair makes the list sound again', async (t) => {
   const { image, app, blob } = await shell(t);
   t.regex((await image('verify')).stdout, /^checked 2 images \(.*\): all sound\n$/);

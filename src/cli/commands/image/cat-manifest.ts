@@ -10,6 +10,7 @@ export const catManifest: Subcommand = (line, { stdout }) => {
   const pretty = isOn(line, 'pretty-print');
   return {
     access: 'read',
+    asked: [asked],
     async run(store) {
       const entry = await resolveEntry(store, asked);
       const text = await readManifest(store, entry, { asked, pretty });

@@ -54,6 +54,7 @@ export const exportCommand: Subcommand = (line, io) => {
   const request = readRequest(line);
   return {
     access: 'use',
+    asked: request.named,
     async run(store) {
       await using pool = openPool({ workers: availableParallelism(), sessionsPerWorker: 1 });
       return await runExport({ store, pool }, request, line, io);

@@ -38,6 +38,7 @@ function unpack(work: typeof extractImage): Subcommand {
     };
     return {
       access: 'use',
+      asked: [asked],
       async run(store) {
         const image = await resolveImage(store, asked);
         await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });

@@ -8,6 +8,7 @@ export const rm: Subcommand = (line, { stdout, stderr, signal }) => {
   const asked = line.operands.map(({ text }) => text);
   return {
     access: 'change',
+    asked,
     async run(store) {
       const failures: Failure[] = [];
       let count = 0;

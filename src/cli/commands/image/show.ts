@@ -23,6 +23,7 @@ export const showImage: Subcommand = (line, io) => {
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
   return {
     access: 'read',
+    asked: [asked],
     async run(store) {
       const entry = await resolveEntry(store, asked);
       const isTrusted = await (await openTrustedNow(line, io))(entry);

@@ -1,10 +1,17 @@
-import { type AppInput, type ImageError, type Repaired, type Store } from '../../../internal.ts';
+import {
+  type AppInput,
+  asImageError,
+  checkAsked,
+  type ImageError,
+  type Repaired,
+  type Store,
+} from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { type Access, openCliStore, openForRepair } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { textOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
-import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
+import { exitCodeOf, exitCodes, sharedExitCode } from '../../output/exit-code.ts';
 import { write } from '../../output/write.ts';
 
 /** A part of a command that failed; other parts may have succeeded. `request`: how it would be asked for, where `asked` does not tell. */
@@ -17,6 +24,8 @@ export type Failure = {
 /** A subcommand with valid arguments. */
 type Prepared = {
   readonly access: Access | 'repair';
+  /** The images that are named. If one of these texts can stand for no image of any store, nothing is done. */
+  readonly asked?: readonly string[];
   /**
    * @param setAside - where a damaged index was moved to; only after `repair`.
    * @throws ImageError when nothing could be done at all.
@@ -32,7 +41,12 @@ export type Subcommand = (line: CommandLine, io: Io) => Prepared;
 /** Runs a subcommand on the store in the data directory. The exit code is the kind that all failures share. */
 export function onStore(subcommand: Subcommand): Run {
   return async (io, line) => {
-    const { access, run, failed } = subcommand(line, io);
+    const { access, asked = [], run, failed } = subcommand(line, io);
+    const misunderstood = asked.flatMap(misunderstandingOf);
+    if (misunderstood.length > 0) {
+      await write(io.stderr, errorLines(misunderstood));
+      return exitCodes.usage;
+    }
     const directories = {
       dir: textOf(line, 'dir'),
       'system-config': textOf(line, 'system-config'),
@@ -51,6 +65,16 @@ export function onStore(subcommand: Subcommand): Run {
     await write(io.stderr, errorLines(failures));
     return sharedExitCode(failures.map(({ error }) => exitCodeOf(error)));
   };
+}
+
+function misunderstandingOf(asked: string): readonly Failure[] {
+  try {
+    checkAsked(asked, 'discovery');
+    return [];
+  } catch (error) {
+    const failure = { asked, error: asImageError(error) };
+    return exitCodeOf(failure.error) === exitCodes.usage ? [failure] : [];
+  }
 }
 
 function rethrow(error: unknown): never {

@@ -34,10 +34,12 @@ export const verify: Subcommand = (line, io) => {
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
   if (isOn(line, 'signatures')) {
     if (repairs) throw usageError('--signatures and --repair usage mutually exclusive');
-    return { access: 'read', run: (store) => verifySignatures(store, line, io) };
+    return { access: 'read', asked, run: (store) => verifySignatures(store, line, io) };
   }
   const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
   return {
+    access: repairs ? 'repair' : 'read',
+    asked,
     /** Without an index it is unknown which images there were: each blob is named. */
     async failed(error) {
       if (repairs || !hasCode(error, 'STORE_CORRUPT')) throw error;
@@ -46,7 +48,6 @@ export const verify: Subcommand = (line, io) => {
       await write(stdout, formatLost(lost, output));
       return [{ asked: error.details.path, error }];
     },
-    access: repairs ? 'repair' : 'read',
     async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
       const warn = (message: string): void => void stderr.write(`warning: ${show(message, 1000)}\n`);
