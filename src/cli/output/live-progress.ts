@@ -13,7 +13,7 @@ const redrawMs = 100;
  * @param done - the word for images that have come, or gone.
  */
 export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number, done = 'fetched'): Progress {
-  const draw = createLogUpdate(stderr);
+  const draw = createLogUpdate(ofKnownSize(stderr));
   const batch = trackBatch(nowMs);
   let waiting: (() => void)[] = [];
   const above = (write: () => void): void => void waiting.push(write);
@@ -27,7 +27,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
   };
   const redraw = (): void => {
     flush();
-    draw(drawFrame(batch.state(), { columns: stderr.columns || 80, rows: stderr.rows || 24, done }));
+    draw(drawFrame(batch.state(), { ...sizeOf(stderr), done }));
   };
   const timer = setInterval(redraw, redrawMs);
   timer.unref();
@@ -48,6 +48,26 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
       if (totals) stderr.write(`${summaryLine(totals)}\n`);
     },
   };
+}
+
+/** A terminal that was told no size, such as a serial console, says 0. */
+function sizeOf({ columns, rows }: NodeJS.WriteStream): FrameSize {
+  return { columns: columns || 80, rows: rows || 24 };
+}
+
+/** The same terminal; log-update draws nothing on one whose size is 0. It asks a stream for no more than these. */
+function ofKnownSize(stderr: NodeJS.WriteStream): NodeJS.WritableStream {
+  const stream = {
+    get columns() {
+      return sizeOf(stderr).columns;
+    },
+    get rows() {
+      return sizeOf(stderr).rows;
+    },
+    isTTY: stderr.isTTY,
+    write: (text: string) => stderr.write(text),
+  };
+  return stream as unknown as NodeJS.WritableStream;
 }
 
 type Transfer = { readonly reference: string; readonly bytes: number; readonly total: number | undefined };

@@ -10,8 +10,8 @@ import { write } from '../../../src/cli/output/write.ts';
 import { until } from '../../helpers/until.ts';
 
 /** A terminal: what is written to it, and the display on it. */
-function terminal() {
-  const stream = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY: true, columns: 80, rows: 24 });
+function terminal(size = { columns: 80, rows: 24 }) {
+  const stream = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY: true, ...size });
   // The display asks a stream for no more than these.
   const progress = createLiveProgress(stream as unknown as NodeJS.WriteStream, () => 0);
   return { stream, progress, text: () => stripVTControlCharacters(String(stream.read() ?? '')) };
@@ -49,4 +49,14 @@ test('the display is redrawn a few times a second, and removed at the end', asyn
   const silent = written;
   await sleep(250);
   t.is(written, silent);
+});
+
+test('a terminal that was told no size has the display too', async (t) => {
+  const { stream, progress } = terminal({ columns: 0, rows: 0 });
+  let written = '';
+  stream.on('data', (text: string) => (written += text));
+  progress.onEvent({ type: 'node-added', key: 'k', reference: 'example.com/app' });
+  await until(() => written.includes('images'));
+  progress.end(undefined);
+  t.regex(stripVTControlCharacters(written), /^0\/1 images$/m);
 });
