@@ -87,10 +87,10 @@ function bare(argv: readonly string[], scriptName: string, own: readonly OptionS
     });
 }
 
-/** What was probably meant, for the message in which yargs names unknown options. */
+/** What was probably meant, for the message that names unknown options. */
 function nearOptions(message: string, own: readonly OptionSpec[]): string {
   const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(', ') ?? [];
-  const names = own.map(({ name }) => name);
+  const names = [...own.map(({ name }) => name), 'help', 'version'];
   const near = unknown.flatMap((word) => nearestOf(word, names) ?? []).map((name) => `--${name}`);
   return near.length === 0 ? '' : `; did you mean ${near.join(', ')}?`;
 }
@@ -138,15 +138,24 @@ function toYargs({ short, kind, choices, help, placeholder }: OptionSpec) {
 
 const title = 'longshore fills image stores in bulk: it brings images and all they depend on, verified, resumable.';
 
-/** Answers a command line without a command: shows help if requested. @throws USAGE for words that are no command */
+/**
+ * Answers a command line without a command: shows help or the version if requested.
+ *
+ * @throws USAGE for words that are no command, and for options before them that no command has
+ */
 export async function showOverview(line: CommandLine, args: readonly string[], io: Io): Promise<number> {
-  const isAsked = args.includes('--help') || args.includes('-h');
+  const isAsked = isHelp(args);
   const [first, second] = line.operands.map(({ text }) => text);
-  if (args.includes('--version') && first === undefined) {
+  const group = commands.filter(({ name }) => first === undefined || name.startsWith(`${first} `));
+  if (args.includes('--version') && !isAsked && group.length > 0 && second === undefined) {
     await write(io.stdout, `${readVersion()}\n`);
     return exitCodes.success;
   }
-  const group = commands.filter(({ name }) => first === undefined || name.startsWith(`${first} `));
+  const unknown = unknownOptions(group.length > 0 ? args : args.slice(0, args.indexOf(first ?? '')));
+  if (unknown.length > 0 && !isAsked) {
+    const message = `Unknown ${unknown.length > 1 ? 'arguments' : 'argument'}: ${unknown.join(', ')}`;
+    throw usageError(showUrlsIn(message) + nearOptions(message, optionTable));
+  }
   if (group.length === 0 || (second !== undefined && !isAsked)) {
     const words = [first, group.length > 0 ? second : undefined]
       .filter((word) => word !== undefined)
@@ -160,4 +169,14 @@ export async function showOverview(line: CommandLine, args: readonly string[], i
   const help = await formatOverview(title, group);
   await write(isAsked ? io.stdout : io.stderr, `${help}\n`);
   return isAsked ? exitCodes.success : exitCodes.usage;
+}
+
+/** The names of options that no command has. */
+function unknownOptions(args: readonly string[]): readonly string[] {
+  const known = new Set([...optionTable.flatMap(({ name, short }) => [name, short]), 'help', 'h', 'version']);
+  return args.flatMap((text) => {
+    const name = /^--?([a-z][^=]*)/i.exec(text)?.[1] ?? '';
+    const isKnown = known.has(name) || (!text.startsWith('--') && known.has(name[0]));
+    return name === '' || isKnown ? [] : [name];
+  });
 }

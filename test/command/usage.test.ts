@@ -17,6 +17,12 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['fetch a --bogus --prgress=none', /Unknown arguments: bogus, prgress; did you mean --progress\? See --help\.$/m],
   ['fetch a --job 3', /Unknown argument: job; did you mean --jobs\?/],
   ['fetch a --all', /Unknown argument: all\. /],
+  ['fetch a --hlep', /Unknown argument: hlep; did you mean --help\?/],
+  ['--versoin', /Unknown argument: versoin; did you mean --version\?/],
+  ['-V', /Unknown argument: V\. /],
+  ['--job 3 fetch a', /Unknown argument: job; did you mean --jobs\?/],
+  ['--bogus=1 --dri d', /Unknown arguments: bogus, dri; did you mean --dir\?/],
+  ['image --bogus', /Unknown argument: bogus\. /],
   ['fetch a --progress plian', /got "plian"; did you mean plain\?/],
   ['fetch a --keep=oic', /want aci, oci, both, got "oic"; did you mean oci\?/],
   ['fetch a --jobs', /--jobs: needs a value/],
@@ -145,7 +151,7 @@ test('help lists every option of a command once, in groups, beginning with the p
 
 test.serial('the version is printed alone', async (t) => {
   const { run } = await openShell(t);
-  for (const line of ['longshore --version', 'longshore fetch --version']) {
+  for (const line of ['longshore --version', 'longshore fetch --version', 'longshore image --version']) {
     const { code, stdout, stderr } = await run(line);
     t.is(code, 0);
     t.regex(stdout, /^\d+\.\d+\.\d+\n$/);
