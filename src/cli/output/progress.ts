@@ -92,7 +92,7 @@ function tellingWhatIsKept(progress: Progress, stderr: Writable): Progress {
     },
     end(totals, isInterrupted = false) {
       progress.end(totals, isInterrupted);
-      if (totals && isInterrupted) stderr.write(`${keptLine(totals, kept)}\n`);
+      if (totals && isInterrupted && totals.cancelled > 0) stderr.write(`${keptLine(totals, kept)}\n`);
     },
   };
 }

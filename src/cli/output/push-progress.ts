@@ -29,7 +29,7 @@ export async function openPushProgress(
       progress.end(undefined, isInterrupted);
       if (!totals || (mode !== 'tty' && mode !== 'plain')) return;
       stderr.write(`${pushSummaryLine(totals)}\n`);
-      if (isInterrupted) stderr.write(`${pushKeptLine(totals)}\n`);
+      if (isInterrupted && totals.cancelled > 0) stderr.write(`${pushKeptLine(totals)}\n`);
     },
   };
 }

@@ -4,7 +4,12 @@ import test from 'ava';
 
 import { causeLines, errorLine } from '../../../src/cli/output/error-line.ts';
 import { drawFrame, trackBatch } from '../../../src/cli/output/live-progress.ts';
-import { createEventStream, createPlainProgress, progressMode } from '../../../src/cli/output/progress.ts';
+import {
+  createEventStream,
+  createPlainProgress,
+  openProgress,
+  progressMode,
+} from '../../../src/cli/output/progress.ts';
 import { formatDuration, summaryLine } from '../../../src/cli/output/state-line.ts';
 import { asImageError, type ErrorCode, type ErrorDetails, ImageError } from '../../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
@@ -200,6 +205,18 @@ test('plain progress has one line for each change of state', (t) => {
       '2 images and 1 dependency: 1 fetched, 1 present, 1 failed; 2 MiB in 2.0 s, 1 MiB/s',
     ],
   );
+});
+
+test('after an interruption a line says that the command goes on, unless nothing is left to do', async (t) => {
+  const ended = async (cancelled: number): Promise<string> => {
+    const stderr = new PassThrough({ encoding: 'utf8' });
+    // Plain progress asks a stream for no more than this.
+    const progress = await openProgress('plain', stderr as unknown as NodeJS.WriteStream, () => 0);
+    progress.end({ ...totals, cancelled }, true);
+    return String(stderr.read());
+  };
+  t.regex(await ended(1), /\ninterrupted; the store keeps 2 images: the same command goes on from there\n$/);
+  t.notRegex(await ended(0), /interrupted/);
 });
 
 test('that the disk is full is one line, with the advice of what was run', (t) => {
