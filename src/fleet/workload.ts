@@ -33,7 +33,6 @@ export function createWorkload({
 }): Workload {
   const followers = new Set<Pick<ImageQueues, 'limit' | 'pauseHost'>>();
   let most: Parameters<ImageQueues['limit']>[0] = 'all';
-  let timer: NodeJS.Timeout | undefined;
   let rests = 0;
 
   const limit = (to: typeof most): void => {
@@ -45,12 +44,7 @@ export function createWorkload({
     follow(queues) {
       followers.add(queues);
       if (most !== 'all') void queues.limit(most);
-      return {
-        [Symbol.dispose]: () => {
-          followers.delete(queues);
-          if (followers.size === 0) clearTimeout(timer);
-        },
-      };
+      return { [Symbol.dispose]: () => void followers.delete(queues) };
     },
     rest(error) {
       if (most === 'none') return;
@@ -58,7 +52,7 @@ export function createWorkload({
       rests += 1;
       if (rests > mostRests) return onUnfit(error);
       onWarning(`this worker takes no images for ${Math.round(restMs / 1000)} s: ${error.message}`);
-      timer = setTimeout(() => limit('one'), restMs);
+      setTimeout(() => limit('one'), restMs).unref(); // also while it has no batch: the next one is to find it rested
     },
     succeeded() {
       rests = 0;

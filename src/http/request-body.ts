@@ -57,7 +57,8 @@ export function paceBody(body: RequestBody, sending: Sending, signal: AbortSigna
         for await (const chunk of body.open()) {
           await limiter?.(chunk.byteLength, signal);
           // after one poll of the sockets: when the thread was busy, timers run before what has become writable is written
-          timer = setTimeout(() => setImmediate(() => timer && onSilence()), stallMs);
+          const own = setTimeout(() => setImmediate(() => timer === own && onSilence()), stallMs);
+          timer = own;
           const beganMs = clock.monotonic();
           pacing?.onWaiting(true);
           yield chunk;

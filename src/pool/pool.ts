@@ -115,11 +115,11 @@ export function openPool(options: ThreadOptions): Pool {
 }
 
 /** The files that a task makes, if it makes any. */
-type Output = { readonly image?: string; readonly archive?: string | undefined };
+type Output = { readonly image?: string; readonly archive?: string | undefined; readonly tar?: string };
 
 /** Removes the unfinished files of a task. */
-export async function removeOutput({ image, archive }: Output): Promise<void> {
-  for (const path of [image, archive]) if (path !== undefined) await rm(path, { force: true });
+export async function removeOutput({ image, archive, tar }: Output): Promise<void> {
+  for (const path of [image, archive, tar]) if (path !== undefined) await rm(path, { force: true });
 }
 
 /**

@@ -1,3 +1,5 @@
+import { getDefaultHighWaterMark } from 'node:stream';
+
 import type { RequestBody } from '../http/contract.ts';
 import { bodyOf, tellSending } from '../http/request-body.ts';
 import { type CheckedBlob, openChecked } from '../store/checked-blob.ts';
@@ -13,6 +15,9 @@ export type BlobSource = Pick<CheckedBlob, 'sound' | 'rehash'> &
      */
     body(from: number, to: number): RequestBody;
   };
+
+/** So many bytes may wait in a socket. */
+const socketBuffer = getDefaultHighWaterMark(false);
 
 /**
  * Opens a blob. While its bytes are sent, a thread hashes the file, unless it is as the store took it.
@@ -42,10 +47,10 @@ export async function openBlob(
       return {
         bytes: to - from,
         async *open() {
-          // the transport asks for the next chunk once the kernel has taken all of this one
+          // a socket asks for the next chunk once the kernel has taken all of this one, or at once after a small one
           for await (const chunk of blob.read(from, to, true)) {
             onBytes(chunk.byteLength);
-            yield chunk;
+            yield chunk.byteLength < socketBuffer ? Uint8Array.from(chunk) : chunk;
           }
         },
       };

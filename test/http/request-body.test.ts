@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 
 import type { HttpOptions, Transport } from '../../src/http/contract.ts';
-import { bodyOf } from '../../src/http/request-body.ts';
+import { bodyOf, paceBody } from '../../src/http/request-body.ts';
 import { makeCertificate } from '../helpers/certificates.ts';
 import { hastyClock, openTestHttp } from '../helpers/http.ts';
 import { startServer } from '../helpers/server.ts';
@@ -127,6 +127,20 @@ test('a server that takes nothing more of a body is STALLED; the time of the bod
     },
   };
   t.is((await http.getDocument({ ...ask, url: `${url}/slow`, body: slow }, signal)).status, 200);
+});
+
+test.serial('a chunk that is taken late, since the thread was busy, was not refused', async (t) => {
+  const slow: unknown[] = [];
+  const rest = { limiter: undefined, pacing: undefined, minRate: undefined, windowMs: 1000, sent: { bytes: 0 } };
+  const clock = { ...hastyClock(), monotonic: () => 0 };
+  const sending = { ...rest, stallMs: 50, clock, onSlow: (slowness: unknown) => void slow.push(slowness) };
+  const chunks = paceBody(pieces(), sending, signal).open()[Symbol.asyncIterator]();
+  await chunks.next();
+  setTimeout(() => void chunks.next(), 50);
+  for (const end = performance.now() + 100; performance.now() < end;); // both timers run before anything else
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.deepEqual(slow, []);
+  await chunks.return?.();
 });
 
 /** A server in a thread that, once the first part of a body was sent, answers and closes without having read it: a reset. */

@@ -1,8 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { open } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -10,6 +12,7 @@ import { openPool, type Pool } from '../../src/pool/pool.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { follow } from '../helpers/follow.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { until } from '../helpers/until.ts';
 import { requestFor } from '../workers/ingest-request.ts';
 
 function openTestPool(t: ExecutionContext, workers: number, sessionsPerWorker: number): Pool {
@@ -49,9 +52,27 @@ test('a task whose thread dies is repeated in another one', async (t) => {
   const hashed = pool.run('reHash', request);
   await pool.recycle(neighbour.threadId);
   await t.throwsAsync(neighbour.result, { message: /exited/ });
-  const hash = createHash('sha256');
-  for (let at = 0; at < bytes; at += 1_000_000) hash.update(Buffer.alloc(1_000_000));
-  t.deepEqual(await hashed, { hex: hash.digest('hex'), bytes });
+  const wanted = createHash('sha256');
+  for (let at = 0; at < bytes; at += 1_000_000) wanted.update(Buffer.alloc(1_000_000));
+  t.deepEqual(await hashed, { hex: wanted.digest('hex'), bytes });
+});
+
+test('a layer whose thread died half way is unpacked again', async (t) => {
+  const pool = openTestPool(t, 1, 3);
+  const directory = await temporaryDirectory(t);
+  const [path, tar] = [join(directory, 'layer'), join(directory, 'tar')];
+  const layer = Buffer.alloc(200 * 2 ** 20);
+  layer.set(Buffer.from('ustar'), 257);
+  const blob = gzipSync(layer, { level: 1 });
+  await writeFile(path, blob);
+  const [digest = '', diffId = ''] = [blob, layer].map((bytes) => `sha256:${hash('sha256', bytes)}`);
+  const neighbour = await follow(t, pool);
+  const limit = { unpackedBytes: 2 ** 40, unpacked: new SharedArrayBuffer(8) };
+  const unpacked = pool.run('unpackLayer', { path, digest, diffId, tar, ...limit });
+  await until(() => existsSync(tar));
+  await pool.recycle(neighbour.threadId);
+  await t.throwsAsync(neighbour.result, { message: /exited/ });
+  t.deepEqual(await unpacked, { tar, size: layer.length, packing: 'gzip' });
 });
 
 test('a task that makes two threads die is INTERNAL, and the pool continues', async (t) => {

@@ -3,9 +3,10 @@ import { buffer } from 'node:stream/consumers';
 
 import test from 'ava';
 
+import { openBlob } from '../../src/push/blob-source.ts';
 import { stampOf } from '../../src/system/files.ts';
 import type { TargetOptions } from '../helpers/push-target.ts';
-import { answered, chunkBytes, content, openUpload, size } from '../helpers/upload.ts';
+import { answered, chunkBytes, content, openUpload, signal, size } from '../helpers/upload.ts';
 
 /** Changes one byte of a blob, and the time of its file back to what it was. @returns the path */
 async function damage({ store, digest }: Awaited<ReturnType<typeof openUpload>>): Promise<string> {
@@ -50,4 +51,15 @@ test('a blob that is as the store took it is hashed only once the registry has f
     t.like(await t.throwsAsync(upload.upload(asked)), { code: 'STORE_CORRUPT', details: { path } });
     t.deepEqual([upload.target.blobs.size, upload.hashed()], [0, 1]);
   }
+});
+
+test('what a socket may still hold of a blob is not overwritten by the next one', async (t) => {
+  const bytes = Buffer.alloc(3 * 2 ** 20 + 50_000, content);
+  const { context, digest } = await openUpload(t, {}, 0, bytes);
+  await using source = await openBlob(context, { digest, size: bytes.length }, () => undefined, signal);
+  const chunks = await Array.fromAsync(source.body(0, bytes.length).open());
+  const last = chunks.at(-1) ?? t.fail();
+  t.is(last.byteLength, 50_000);
+  await Array.fromAsync(source.body(1, bytes.length).open());
+  t.true(bytes.subarray(-50_000).equals(last));
 });

@@ -144,8 +144,14 @@ function openDiscovery(
   const question = ['endpoints', name, JSON.stringify([...all].toSorted())];
   const discovery = { ...discoveryContext(context, key), didYouMean };
   const needed = Promise.withResolvers<boolean>();
+  let timer: NodeJS.Timeout | undefined;
   let keeping: Promise<unknown> | undefined;
   let isRecalled = false;
+
+  const end = (isNeeded: boolean): void => {
+    clearTimeout(timer);
+    needed.resolve(isNeeded);
+  };
 
   const identity = async (): Promise<string | undefined> => {
     const { answers, store } = context;
@@ -178,17 +184,12 @@ function openDiscovery(
       debug(() => `${show(name)}: may be at ${endpoints.map(({ archiveUrl }) => showUrl(archiveUrl)).join(', ')}`);
       keeping = keep(endpoints, askedMs).catch(() => undefined);
       context.tidy(keeping);
-      const timer = setTimeout(() => needed.resolve(true), keepAfterMs);
-      return {
-        endpoints,
-        end(isNeeded) {
-          clearTimeout(timer);
-          needed.resolve(isNeeded);
-        },
-      };
+      timer = setTimeout(end, keepAfterMs, true);
+      return { endpoints, end };
     },
     isRecalled: () => isRecalled,
     async forget() {
+      end(false);
       await keeping;
       if (keeping || isRecalled) await forget(context, question);
     },

@@ -81,6 +81,20 @@ test('if an archive is no longer where it was found, its name is discovered agai
   t.like(await fetch(reference), { status: 'fetched', imageID: imageId, source: `${origin.url}/moved${old}` });
 });
 
+test('endpoints that are found again where the archive is still missing are not written first: that is waited for', async (t) => {
+  const { fetch, origin, path, store } = await openFound(t);
+  origin.routes[path] = { status: 404 };
+  const putAnswer = store.putAnswer.bind(store);
+  const put: unknown[] = [];
+  const record: typeof putAnswer = (key, answer) => {
+    put.push(answer);
+    return putAnswer(key, answer);
+  };
+  Object.assign(store, { putAnswer: record });
+  t.deepEqual(codesOf(await fetch(reference)), ['HTTP_STATUS']);
+  t.deepEqual(put, [undefined, undefined]);
+});
+
 test('an endpoint with a query is not kept, since that may be a secret', async (t) => {
   const { fetch, origin, askedAgain, imageId, path, store } = await openFound(t, { resolveMaxAgeMs: 0 });
   const template = `${origin.url}/{name}-{version}.{ext}?key=sesame`;
