@@ -20,6 +20,9 @@ const answerLimit = { name: 'registryManifest', bytes: defaultLimits.registryMan
 /** Writes are not repeated at another host: the registry names that in a Location, where it wants them. */
 export const writeOptions = { limit: answerLimit, redirects: 'same-origin' } as const;
 
+/** The statuses of answers to HEAD; by the last two a registry says that it does not know that. */
+const headStatuses: readonly number[] = [200, 404, 405, 501];
+
 /** Whether a repository has a blob. @throws SIZE_MISMATCH if it has something else under its digest */
 export async function hasBlob(
   { client }: Context,
@@ -27,7 +30,7 @@ export async function hasBlob(
   { digest, size }: StoredBlob,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const request = { method: 'HEAD', limit: answerLimit, statuses: [200, 404, 405], observer } as const;
+  const request = { method: 'HEAD', limit: answerLimit, statuses: headStatuses, observer } as const;
   const { status, headers } = await client.send({ ...place, path: `blobs/${digest}` }, request, signal);
   if (status !== 200) return false;
   const length = contentLength(headers);
@@ -44,7 +47,7 @@ export async function findManifest(
 ): Promise<Digest | undefined> {
   const request = { limit: answerLimit, headers: { accept: acceptedTypes }, observer };
   const target = { ...place, path: `manifests/${name}` };
-  const found = await client.send(target, { ...request, method: 'HEAD', statuses: [200, 404, 405] }, signal);
+  const found = await client.send(target, { ...request, method: 'HEAD', statuses: headStatuses }, signal);
   if (found.status === 404) return undefined;
   const named = found.status === 200 ? digestHeader(found.headers) : undefined;
   if (named !== undefined) return named;
@@ -109,7 +112,7 @@ export async function beginUpload(
  * Asks for a blob that another repository has.
  *
  * @returns true if it is mounted; an upload that was begun instead; false if the credentials do not allow it; undefined if the
- * registry does not know such requests.
+ * registry does not know such requests, or fails over them.
  */
 export async function mountBlob(
   { client }: Context,
@@ -125,7 +128,9 @@ export async function mountBlob(
     if (answer.status === 201) return true;
     return answer.status === 202 ? sessionOf(answer) : undefined;
   } catch (error) {
-    if (hasCode(error, 'AUTH_DENIED') || hasCode(error, 'AUTH_REQUIRED')) return false; // it may be pushed all the same
+    // it may be pushed all the same
+    if (hasCode(error, 'AUTH_DENIED') || hasCode(error, 'AUTH_REQUIRED')) return false;
+    if (hasCode(error, 'HTTP_STATUS')) return undefined;
     throw error;
   }
 }

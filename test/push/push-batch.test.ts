@@ -159,19 +159,33 @@ test('an image that is at the target without its blobs keeps no other from sendi
   t.is(target.uploads.size, 0);
 });
 
-test('a registry that refuses to be asked for mounts is asked once', async (t) => {
-  const { registry, reference, fetch, push, target } = await openPushing(t, {
-    intercept: ({ url, response }) => url.searchParams.has('mount') && Boolean(response.writeHead(405).end()),
-  });
-  for (const name of ['a', 'b', 'c']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
-  for (const name of ['a', 'b', 'c']) await fetch(reference(`team/${name}:1`));
-  const { totals } = await push(
-    ['a', 'b', 'c'].map((name) => reference(`team/${name}:1`)),
-    {},
-    { jobs: 1 },
-  );
-  t.like(totals, { pushed: 3, blobsMounted: 0 });
-  t.is(target.asked('POST', /mount=/).length, 1);
+test('a registry that refuses to be asked for mounts, or fails over it, is asked once', async (t) => {
+  for (const status of [405, 500, 204]) {
+    const { registry, reference, fetch, push, target } = await openPushing(t, {
+      intercept: ({ url, response }) => url.searchParams.has('mount') && Boolean(response.writeHead(status).end()),
+    });
+    for (const name of ['a', 'b', 'c']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
+    for (const name of ['a', 'b', 'c']) await fetch(reference(`team/${name}:1`));
+    const { totals } = await push(
+      ['a', 'b', 'c'].map((name) => reference(`team/${name}:1`)),
+      {},
+      { jobs: 1 },
+    );
+    t.like(totals, { pushed: 3, blobsMounted: 0 });
+    t.is(target.asked('POST', /mount=/).length, 1);
+  }
+});
+
+test('a registry that does not know HEAD gets images, and is asked for their manifests by GET', async (t) => {
+  for (const status of [405, 501]) {
+    const { registry, reference, fetch, push } = await openPushing(t, {
+      intercept: ({ method, response }) => method === 'HEAD' && Boolean(response.writeHead(status).end()),
+    });
+    registry.putImage('app', '1');
+    await fetch(reference('app:1'));
+    t.like((await push([reference('app:1')])).totals, { pushed: 1 });
+    t.like((await push([reference('app:1')])).totals, { present: 1 });
+  }
 });
 
 test('an image that is known by its digest only is pushed without a tag', async (t) => {
