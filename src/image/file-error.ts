@@ -27,17 +27,23 @@ export function writeError(error: unknown, path: string): unknown {
   }
 }
 
-/** Converts a system error of reading a file to an ImageError; other errors are returned unchanged. */
-export function readError(error: unknown, path: string): unknown {
+/**
+ * Converts a system error of reading a file to an ImageError; other errors are returned unchanged.
+ *
+ * @param what - which file is meant, where what is around the message does not say it.
+ */
+export function readError(error: unknown, path: string, what?: string): unknown {
   const failure = systemFailure(error);
   if (!failure) return error;
-  const { errno, what } = failure;
-  if (errno === 'ENOENT') return new ImageError('FILE_NOT_FOUND', 'no such file', { path }, { cause: error });
+  const { errno } = failure;
+  const before = what === undefined ? '' : `${what}: `;
+  if (errno === 'ENOENT') return new ImageError('FILE_NOT_FOUND', `${before}no such file`, { path }, { cause: error });
   if (errno === 'ENOTDIR') {
-    const message = 'no such file: a part of its path is not a directory';
+    const message = `${before}no such file: a part of its path is not a directory`;
     return new ImageError('FILE_NOT_FOUND', message, { path }, { cause: error });
   }
-  return new ImageError('FILE_UNREADABLE', `cannot read the file: ${what}`, { path, errno }, { cause: error });
+  const message = `${before}cannot read the file: ${failure.what}`;
+  return new ImageError('FILE_UNREADABLE', message, { path, errno }, { cause: error });
 }
 
 /**

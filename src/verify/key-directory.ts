@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { KeyKind, TrustedRootFile } from '../../workers/tasks.ts';
-import { fromErrorData, ImageError, isImageError, toErrorData } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { isAcIdentifier, sanitizeAcIdentifier } from '../image/ac-identifier.ts';
 import { configInvalid } from '../image/config-file.ts';
 import { readError } from '../image/file-error.ts';
@@ -107,7 +107,7 @@ export async function readTrustedRoot(dirs: readonly string[], named?: string): 
   for (const path of paths.toReversed()) {
     const bytes = await readFound(path, rootBytes).catch((error: unknown) => {
       if (named === undefined && isNoEntry(error)) return undefined;
-      throw ofRoot(readError(error, path), path);
+      throw readError(error, path, `the trusted root ${show(path, 1000)}`);
     });
     if (bytes === undefined) continue;
     if (bytes.length > rootBytes) throw configInvalid(path, `it has more than ${rootBytes} bytes`);
@@ -116,13 +116,6 @@ export async function readTrustedRoot(dirs: readonly string[], named?: string): 
     return undefined;
   }
   return undefined;
-}
-
-/** It is met where an image is asked for, so the message has to say which file is meant. */
-function ofRoot(error: unknown, path: string): unknown {
-  if (!isImageError(error)) return error;
-  const message = `the trusted root ${show(path, 1000)}: ${error.message}`;
-  return fromErrorData({ ...toErrorData(error), message });
 }
 
 /** Lists every key file and mask of every layer: in each layer root keys first, then by prefix. */

@@ -153,7 +153,7 @@ async function readKept(path: string): Promise<Buffer | undefined> {
     return await readFound(path, mebibyte);
   } catch (error) {
     if (isNoEntry(error)) return undefined;
-    throw readError(error, path);
+    throw readError(error, path, show(path, 1000));
   }
 }
 

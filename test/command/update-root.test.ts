@@ -105,6 +105,8 @@ test('a root that this version cannot use, or that others have signed, changes n
     const { code: got, stderr } = await named(...args);
     t.is(got, code, `${args.join(' ')}: ${stderr}`);
     t.regex(stderr, /^error: .*\n$/);
+    const [option, file = ''] = args;
+    if (option === '--initial-root') t.true(stderr.includes(`${file}: `), stderr);
   }
   t.is((await named('--deny-net', '127.0.0.0/8')).code, 5);
 });

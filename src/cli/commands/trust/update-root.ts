@@ -75,7 +75,7 @@ function parseMirror(text: string, option: string): string {
 async function readRoot(path: string, option: string) {
   const absolute = resolve(path);
   const bytes = await readNamed(absolute, rootBytes).catch((error: unknown) => {
-    throw readError(error, absolute);
+    throw readError(error, absolute, show(absolute, 1000));
   });
   if (bytes.length > rootBytes) throw usageError(`"${show(path)}" has more than ${rootBytes} bytes`, option);
   return { path: absolute, bytes };
@@ -87,7 +87,7 @@ async function readPresent(path: string): Promise<Buffer | undefined> {
     return await readFound(path, rootBytes);
   } catch (error) {
     if (isNoEntry(error)) return undefined;
-    throw readError(error, path);
+    throw readError(error, path, show(path, 1000));
   }
 }
 
