@@ -128,6 +128,44 @@ test('zsh accepts its script, which completes the command', async (t) => {
   t.regex(third, /^\*: :_files$/m);
 });
 
+test('at the prompt of zsh, words, options and values are completed, of every kind of command', async (t) => {
+  if (!(await isThere('zsh'))) {
+    t.pass('zsh is not installed');
+    return;
+  }
+  const directory = await scriptFor(t, 'zsh');
+  const lines = {
+    'longshore fe': 'fetch ',
+    'longshore image li': 'image list ',
+    'longshore image list --so': 'image list --sort=',
+    'longshore image rm example.com/app --deb': 'image rm example.com/app --debug ',
+    'longshore push --scop': 'push --scoped ',
+    'longshore push --to docker://x --al': 'push --to docker://x --all ',
+    'longshore fetch --pull-policy=u': 'fetch --pull-policy=update ',
+    'longshore completion f': 'completion fish ',
+  };
+  await writeFile(join(directory, 'lines'), Object.keys(lines).join('\n'));
+  await writeFile(
+    join(directory, 'prompt'),
+    `autoload -Uz compinit; compinit -u -D; source ./script; bindkey '^I' complete-word
+     note() { print -r -- "$BUFFER|" >>noted; BUFFER= }; zle -N note; bindkey '^X' note
+     print READ''Y`,
+  );
+  const script = `
+    zmodload zsh/zpty || exit; zpty prompt zsh -f -i
+    zpty -w prompt 'source ./prompt'; zpty -r prompt text '*READY*'
+    for line in "\${(@f)$(<lines)}"; do
+      rm -f noted; zpty -w -n prompt "$line"$'\\t\\x18'
+      until [[ -s noted ]]; do zpty -rt prompt text; sleep 0.05; done
+      cat noted
+    done`;
+  const { stdout } = await execute('zsh', ['-f', '-c', script], { cwd: directory });
+  t.deepEqual(
+    stdout.trimEnd().split('\n'),
+    Object.values(lines).map((line) => `longshore ${line}|`),
+  );
+});
+
 test('each command is completed in each shell, and another shell is answered with those that there are', async (t) => {
   for (const shell of ['bash', 'zsh', 'fish']) {
     const { stdout } = await runHere(['completion', shell]);

@@ -50,6 +50,16 @@ function groups(commands: readonly Completed[]): readonly string[] {
   return firstWords(commands).filter((word) => subcommands(commands, word).length > 0);
 }
 
+const groupSummaries: Readonly<Record<string, string>> = {
+  image: 'Work on images of the store',
+  fleet: 'Bring one batch over many machines',
+};
+
+/** What a first word is for: a command, or a group of them. */
+function summaryOf(word: string, commands: readonly Completed[]): string {
+  return commands.find(({ name }) => name === word)?.summary ?? groupSummaries[word] ?? '';
+}
+
 /** What the value of an option is: words to choose one or several from, a file, a directory, or something that cannot be completed. */
 function valueKind({
   name,
@@ -184,25 +194,19 @@ complete -F _longshore longshore
 function zshScript(commands: readonly Completed[]): string {
   const specs = [{ name: '', options: commonOptions(), takesFiles: false }, ...commands].map(
     ({ name, options, takesFiles }) => {
-      const operand =
-        name === 'completion' ? `'*: :(${Object.keys(scripts).join(' ')})'` : takesFiles ? "'*: :_files'" : '';
+      const words = name === 'completion' ? `(${Object.keys(scripts).join(' ')})` : takesFiles ? '_files' : '()';
       const all = [
         ...options.flatMap(zshOptions),
         "'(- *)--help[Show help]'",
         "'(- *)--version[Show the version]'",
-        operand,
+        `'*: :${words}'`, // _arguments completes no options behind words that it does not expect
       ];
-      return `    '${name}')\n      specs=(\n${all
-        .filter(Boolean)
-        .map((spec) => `        ${spec}\n`)
-        .join('')}      ) ;;`;
+      return `    '${name}')\n      specs=(\n${all.map((spec) => `        ${spec}\n`).join('')}      ) ;;`;
     },
   );
   const describe = (rows: readonly (readonly [string, string])[]): string =>
     rows.map(([word, summary]) => ` ${quote(`${word}:${summary}`)}`).join('');
-  const first = firstWords(commands).map(
-    (word) => [word, commands.find(({ name }) => name === word)?.summary ?? `Work on ${word}s of the store`] as const,
-  );
+  const first = firstWords(commands).map((word) => [word, summaryOf(word, commands)] as const);
   const second = groups(commands).map(
     (group) =>
       `    ${group}) names=(${describe(subcommands(commands, group).map(({ name, summary }) => [name.split(' ')[1] ?? '', summary]))} ) ;;`,
@@ -264,13 +268,11 @@ function fishScript(commands: readonly Completed[]): string {
   const complete = (names: readonly string[] | 'all', rest: string): string =>
     `complete -c longshore${names === 'all' ? '' : ` -n "__longshore_is ${names.map(fishWord).join(' ')}"`} ${rest}`;
   const words = [
-    ...firstWords(commands).map((word) => ({ group: '', word, of: commands.find(({ name }) => name === word) })),
+    ...firstWords(commands).map((word) => ({ group: '', word, summary: summaryOf(word, commands) })),
     ...groups(commands).flatMap((group) =>
-      subcommands(commands, group).map((of) => ({ group, word: of.name.slice(group.length + 1), of })),
+      subcommands(commands, group).map(({ name, summary }) => ({ group, word: name.slice(group.length + 1), summary })),
     ),
-  ].map(({ group, word, of }) =>
-    complete([group], `-a ${word} -d ${fishText(of?.summary ?? `Work on ${word}s of the store`)}`),
-  );
+  ].map(({ group, word, summary }) => complete([group], `-a ${word} -d ${fishText(summary)}`));
   const options = optionTable.map((spec) => {
     const value = {
       words: `-x -a '${spec.choices?.join(' ') ?? ''}'`,
