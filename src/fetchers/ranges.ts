@@ -127,7 +127,7 @@ export function createRanges(
       };
       let known = partial.bytes;
       const onProgress = (now: number): void => {
-        received += now - known;
+        received += Math.max(0, now - known); // fewer than before after a restart
         known = now;
         change();
       };

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -58,4 +60,31 @@ test.serial('a large layer comes by ranges', async (t) => {
   t.true((await blobs()).includes(manifest.layers[0]?.digest ?? ''));
   t.true(rangesOf(registry.requests).length >= 3);
   t.deepEqual(await leftovers(), []);
+});
+
+test.serial('bytes that an earlier run had got by ranges do not count as downloaded', async (t) => {
+  const { registry, store, reference, fetchAll, fetch, leftovers } = await openRegistryFetching(t, { keep: 'oci' });
+  const layer = await layerOf({ data: randomBytes(bytes) });
+  const { manifest } = registry.putImage('large', '1', { layers: [layer] });
+  const path = `/v2/large/blobs/${manifest.layers[0]?.digest ?? ''}`;
+  registry.routes[path] = { body: layer, rate };
+  const stop = new AbortController();
+  const stopped = fetchAll([reference('large:1')], {}, { signal: stop.signal });
+  let kept: readonly number[] = [];
+  let hasEnded = false;
+  void stopped.finally(() => (hasEnded = true));
+  await until(async () => {
+    const files = (await leftovers()).map((file) => statSync(join(store.dir, file), { throwIfNoEntry: false }));
+    kept = files.flatMap((stat) => (stat?.isFile() ? [stat.size] : [])).sort((one, other) => other - one);
+    return hasEnded || kept.filter((size) => size > 2_000_000).length === 3; // the download and two ranges
+  });
+  t.false(hasEnded);
+  stop.abort();
+  await stopped;
+
+  const { status, bytesDownloaded = 0 } = await fetch(reference('large:1'));
+  t.is(status, 'fetched');
+  const [own = 0, ...ofRanges] = kept;
+  const half = ofRanges.reduce((sum, size) => sum + size, 0) / 2; // one of them may be given up
+  t.true(bytesDownloaded < layer.length - own - half, `${bytesDownloaded} of ${layer.length}, after ${kept.join()}`);
 });

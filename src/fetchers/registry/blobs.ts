@@ -186,7 +186,8 @@ async function download(
     // once more from the start, it is to come in one response
     const downloaded = await downloadBlob(client, isSecond ? once : { ...once, ahead: ranges }, signal);
     await ranges.close('discard');
-    const { responses } = { responses: 0, ...downloaded };
+    const { responses, transferred } = { responses: 0, transferred: 0, ...downloaded };
+    progress.received(transferred);
     return { isMixed: responses > 1, from: downloaded.from };
   } catch (error) {
     await ranges.close(isBad(error) ? 'discard' : 'keep');
@@ -208,6 +209,8 @@ export type TransferProgress = {
    * @returns a function to call with the number of its bytes as they arrive
    */
   start(blob: Pick<Descriptor, 'digest' | 'size'>, resumedFrom: number): (bytes: number) => void;
+  /** Called when the download of a blob has ended, with the number of its bytes that came from the network. */
+  received(bytes: number): void;
   end(): void;
 };
 
@@ -233,11 +236,13 @@ export function transferProgress(
       let last = resumedFrom;
       return (now) => {
         present += now - last;
-        bytes += Math.max(0, now - last); // fewer than before after a restart
         last = now;
         presentOf.set(digest, now);
         onEvent({ type: 'download-progress', key, bytes: present, total });
       };
+    },
+    received(more) {
+      bytes += more;
     },
     end() {
       if (isStarted) onEvent({ type: 'download-finished', key, url, bytes: present });
