@@ -272,7 +272,7 @@ export type DownloadRequest = RequestOptions & {
   readonly range?: BodyRange;
   /** Used where the size of the body is known, and it has a strong validator or is `immutable`. */
   readonly ahead?: RangesAhead;
-  /** The digest of the body is known in advance, so the download may be resumed without a validator. */
+  /** The digest of the body is known in advance: a download is resumed without a validator, from whichever server. */
   readonly immutable?: boolean;
   /** The size of the whole body in bytes, if known in advance: any other size is SIZE_MISMATCH. */
   readonly size?: number;

@@ -62,7 +62,8 @@ export function createTransfer(
     if (restarts <= options.retries) progress.begin((mostBytes = 0));
     isFromStart = false;
     responses = 0;
-    await sink.restart({ ...(validator && { validator }), ...(total !== undefined && { total }) });
+    const kept = immutable ? undefined : validator; // servers of one immutable body may name it differently
+    await sink.restart({ ...(kept && { validator: kept }), ...(total !== undefined && { total }) });
   }
 
   function checkSize(found: number): void {
@@ -88,7 +89,7 @@ export function createTransfer(
   async function writeBody({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<boolean> {
     lastTotal = total;
     await start(total);
-    const { validator } = sink;
+    const validator = immutable ? undefined : sink.validator;
     const ranged = total !== undefined && (validator || immutable) ? { total, validator } : undefined;
     ahead?.begin(ranged, sink.bytes);
     let doRangesFollow = false;
@@ -217,9 +218,10 @@ type Verdict =
   /** The request does not accept the status. */
   | { readonly kind: 'refused' };
 
-/** What to ask for, given the bytes of the sink. They can be resumed only with a validator, or if the body is `immutable`. */
+/** What to ask for, given the bytes of the sink. They can be resumed only with a validator; an `immutable` body needs and heeds none. */
 function choosePart({ bytes, total, validator }: Sink, isKnown: boolean, immutable: boolean): RequestedPart {
-  if (bytes > 0 && (validator || immutable)) return { kind: 'rest', from: bytes, total, validator };
+  if (bytes > 0 && immutable) return { kind: 'rest', from: bytes, total, validator: undefined };
+  if (bytes > 0 && validator) return { kind: 'rest', from: bytes, total, validator };
   return { kind: bytes === 0 && isKnown ? 'unless-known' : 'whole' };
 }
 

@@ -140,6 +140,17 @@ test('an immutable body is resumed without a validator', async (t) => {
   t.like(server.requests[0]?.headers, { range: 'bytes=1000-', 'if-range': undefined });
 });
 
+test('an immutable body is resumed from a server that names its version differently', async (t) => {
+  const server = await startServer(t, { '/a': { body, etag: '"2"', cutAfter: 300_000 } });
+  const validator = { kind: 'etag', value: '"1"' } as const;
+  const sink = memorySink({ bytes: body.subarray(0, 1000), validator, total: body.byteLength });
+  const onRetry = () => void (server.routes['/a'] = { body, etag: '"3"' });
+  const observer = { onRetry };
+  const result = await openTestHttp(t).download({ url: `${server.url}/a`, sink, immutable: true, observer }, signal);
+  t.like(result, { transferred: body.byteLength - 1000, responses: 3 });
+  t.true(sink.content().equals(body));
+});
+
 test('a changed file is downloaded from the start', async (t) => {
   const server = await startServer(t, { '/a': { body, etag: '"2"' } });
   const validator = { kind: 'etag', value: etag } as const;
