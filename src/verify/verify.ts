@@ -111,7 +111,10 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
       proofOf(found.evidence[index] ?? noEvidence(), facts, found.documents?.[document ?? -1]),
     );
     const [first = noEvidence()] = good;
-    const byRules = good.filter(({ isByPolicy }) => !isByPolicy).flatMap(({ signedBy }) => signedBy);
+    const byRules = good
+      .filter(({ isByPolicy }) => !isByPolicy)
+      .flatMap(({ signedBy }) => signedBy)
+      .filter((signer) => verified.signedBy.includes(signer)); // not a weak one beside a strong one
     const { location } = found.evidence[first.index] ?? noEvidence();
     return { ...verified, verifiedBy: [...new Set(byRules)], proofs, location };
   };

@@ -198,6 +198,21 @@ test('a weak signature passes only with weak-keys, is recorded, and is not accep
   t.like(await fetch(imageId, { insecure: { weakKeys: true } }), { status: 'present' });
 });
 
+test('who has signed with a weak key does not count once a strong key has, which is no longer trusted', async (t) => {
+  const { fetch, keystore, origin, store } = await verifying(t);
+  const old = await gpg.createKey({ algorithm: 'dsa2048' });
+  await keystore.add({ certificate: await gpg.certificate(old), fingerprint: old, prefix: name, layer: 0 });
+  const { url, path, bytes, imageId } = await origin.publish({ name, version: '1' });
+  await fetch(url);
+  origin.routes[`${path}.asc`] = { body: await gpg.sign(old, bytes) };
+  t.like(await fetch(url, { insecure: { weakKeys: true } }), { status: 'fetched', signedBy: [key] });
+  t.like(await fetch(imageId), { status: 'present' });
+  t.like(await store.getImage(imageId), { verified: [key], weak: false });
+  await keystore.remove({ fingerprint: key, prefix: name, layer: 0 });
+  t.deepEqual(codesOf(await fetch(imageId)), ['KEY_UNKNOWN']);
+  t.deepEqual(codesOf(await fetch(url)), ['KEY_WEAK']);
+});
+
 test('an unchanged image needs no signature; a changed one needs its own', async (t) => {
   const { fetch, origin, listed } = await verifying(t);
   const { url, path } = await origin.publish({ name, version: '1' }, { etag: '"1"' });

@@ -82,15 +82,15 @@ export async function judgeSignatures(
   return { good, refusal };
 }
 
-/** The most user IDs to report of one key. */
-const identitiesMaximum = 8;
-
+/** Beside a strong signature weak ones prove nothing: their signers would count as strong ones in the store. */
 export function provenBy(good: readonly Good[], { skipped }: Trusted): VerifySignatureResponse {
-  const keys = new Map(good.map(({ certificate }) => [certificate.getFingerprint(), certificate]));
+  const weak = good.every((one) => one.weak);
+  const counted = good.filter((one) => one.weak === weak);
+  const keys = new Map(counted.map(({ certificate }) => [certificate.getFingerprint(), certificate]));
   return {
     signedBy: Array.from(keys.keys()),
-    identities: Array.from(keys.values()).flatMap((key) => key.getUserIDs().slice(0, identitiesMaximum)),
-    weak: good.every(({ weak }) => weak),
+    identities: Array.from(keys.values()).flatMap((key) => key.getUserIDs().slice(0, 8)), // enough to know it
+    weak,
     skipped,
   };
 }

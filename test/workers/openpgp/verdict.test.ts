@@ -70,6 +70,15 @@ test('a strong signature is recorded as strong when weak keys are accepted', asy
   t.false((await verify({ signature, trusted, weakKeys: true })).weak);
 });
 
+test('a weak signature beside a strong one proves nothing, and its signer is not recorded', async (t) => {
+  const { gpg, fingerprint, trusted } = await setting;
+  const old = await gpg.createKey({ algorithm: 'dsa2048' });
+  const signature = Buffer.concat([await gpg.sign(old, archive), await gpg.sign(fingerprint, archive)]);
+  const both = [await gpg.certificate(old), ...trusted];
+  t.like(await verify({ signature, trusted: both, weakKeys: true }), { signedBy: [fingerprint], weak: false });
+  t.like(await verify({ signature, trusted: both.slice(0, 1), weakKeys: true }), { signedBy: [old], weak: true });
+});
+
 test('MD5 and RIPEMD-160 are too weak in any case', async (t) => {
   const { forger, trusted } = await setting;
   for (const hash of [1, 3]) {

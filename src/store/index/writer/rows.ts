@@ -182,15 +182,18 @@ export type KeptFacts = {
 
 /**
  * Merges the row of an image with that of an earlier import of the same bytes. It stays `latest` and verified, and has
- * the signers of both. An unverified import does not replace the source either, since the verification was about that
- * source.
+ * the signers of both; if one was verified by weak keys only, those of the other, since a signer of an image that is
+ * not weak counts as a strong one. An unverified import does not replace the source either, since the verification was
+ * about that source.
  */
 export function mergeRow<R extends KeptFacts>(old: KeptFacts & Partial<R>, row: R): R {
   const latest = old.latest | row.latest;
   if (old.verified === null) return { ...row, latest };
   if (row.verified === null) return { ...row, ...old, latest };
-  const signers = new Set([...parseList(old.verified), ...parseList(row.verified)]);
-  return { ...row, latest, verified: JSON.stringify([...signers]), weak: old.weak & row.weak };
+  const weak = old.weak & row.weak;
+  const counted = [old, row].filter((one) => one.weak === weak);
+  const signers = new Set(counted.flatMap(({ verified }) => parseList(verified ?? '[]')));
+  return { ...row, latest, verified: JSON.stringify([...signers]), weak };
 }
 
 function parseList(json: string): readonly unknown[] {
