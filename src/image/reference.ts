@@ -104,8 +104,7 @@ function guessType(text: string, { directory, isFile }: ReferenceContext): Exclu
   if (scheme !== undefined) throw invalid(text, `two slashes are missing after ${scheme}:`);
   const transport = transportOf(text);
   if (transport !== undefined) {
-    const command = `skopeo copy ${show(text)} docker://HOST/NAME:TAG`;
-    throw invalid(text, `${transport}: is not read; copy it to a registry, with ${command}, and ask for that`);
+    throw invalid(text, `${transport}: is not read here; ${adviceFor(transport, text)}`);
   }
   if (text.includes(':')) return 'name';
   return text.includes('./') || text.endsWith('.aci') ? 'path' : 'name';
@@ -118,6 +117,14 @@ function transportOf(text: string): string | undefined {
     /^(oci|dir):(?:.*[/:]|[.~])/.exec(text) ??
     [];
   return transport;
+}
+
+/** How to get at the images of a transport. */
+function adviceFor(transport: string, text: string): string {
+  const [, path = ''] = /^[^:]*:([^:]*)/.exec(text) ?? [];
+  if (/^(?:oci|oci-archive|docker-archive)$/.test(transport))
+    return `its images come into the store with: longshore image import ${show(path)}`;
+  return `copy it to a registry, with skopeo copy ${show(text)} docker://HOST/NAME:TAG, and ask for that`;
 }
 
 function parseUrl(text: string): FileReference | UrlReference | RegistryReference {

@@ -89,9 +89,9 @@ test('a name that discovery cannot find, or that is none, and that reads as an i
   t.regex(noName.stderr, /Did you mean docker:\/\/localhost:5000\/app:1, or --names=registry\? Otherwise correct it/);
 });
 
-test('an archive of another tool is answered with the command that makes an image of a registry of it', async (t) => {
+test('an archive of another tool is answered with the command that brings its images into the store', async (t) => {
   const { longshore } = await openCommand(t);
   const { code, stderr } = await longshore('fetch', 'docker-archive:app.tar');
   t.is(code, 2);
-  t.regex(stderr, /skopeo copy docker-archive:app\.tar docker:\/\/HOST\/NAME:TAG/);
+  t.regex(stderr, /longshore image import app\.tar/);
 });
