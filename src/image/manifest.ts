@@ -8,6 +8,7 @@ import { checkShape, type Fault, formatFault } from './shape.ts';
 export type Dependency = {
   readonly imageName: string;
   readonly imageId?: string;
+  /** An empty version counts as absent, as in a reference. */
   readonly labels: Labels;
   /** Bytes of the uncompressed image. */
   readonly size?: number;
@@ -48,7 +49,7 @@ export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageMani
   const labels = toLabels(shaped.value.labels);
   const dependencies = shaped.value.dependencies.map(({ imageName, imageID, labels, size }): Dependency => ({
     imageName,
-    labels: toLabels(labels),
+    labels: toLabels(labels.filter(({ name, value }) => name !== 'version' || value !== '')),
     ...(imageID != null && { imageId: imageID }),
     ...(size && { size }), // 0 means unknown and is left out
   }));

@@ -36,6 +36,7 @@ test('labels, dependencies and the whitelist are read', (t) => {
       { imageName: 'a.com/b', imageID, labels: [{ name: 'version', value: '1' }], size: 10 }, // J38
       { imageName: 'a.com/b' }, // Y1
       { imageName: 'a.com/b', imageID: null, labels: null, size: 0 }, // J62
+      { imageName: 'a.com/b', labels: [{ name: 'version' }, { name: 'os', value: 'linux' }] }, // as `a.com/b:` in a reference
     ],
     pathWhitelist: ['/etc/a', 'relative', ''], // J41
   });
@@ -44,6 +45,7 @@ test('labels, dependencies and the whitelist are read', (t) => {
     { imageName: 'a.com/b', imageId: imageID, labels: new Map([['version', '1']]), size: 10 },
     { imageName: 'a.com/b', labels: new Map() },
     { imageName: 'a.com/b', labels: new Map() },
+    { imageName: 'a.com/b', labels: new Map([['os', 'linux']]) },
   ]);
   t.deepEqual(manifest.pathWhitelist, ['/etc/a', 'relative', '']);
 });
