@@ -67,7 +67,9 @@ export async function getLateSignature(
     const answer = await getSignature(context, key, source, signal);
     if (answer !== 'later') return answer;
   }
-  throw signatureMissing(source, undefined, 'the server still does not send the signature');
+  const url = showSignature(source);
+  const cause = new ImageError('HTTP_STATUS', 'the server answered 202', { url, status: 202 }); // another endpoint may have it
+  throw signatureMissing(source, cause, 'the server still does not send the signature');
 }
 
 async function readSignature(
