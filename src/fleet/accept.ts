@@ -75,7 +75,7 @@ export async function signCancellation({ id, name }: Batch, key: EnvelopeKey, no
 
 /** Whether an envelope is the cancellation of a batch, by the key that has signed that. */
 export async function isCancellationOf(
-  { batch, keyId }: AcceptedBatch,
+  { batch, keyId }: Pick<AcceptedBatch, 'keyId'> & { readonly batch: Pick<Batch, 'id' | 'name'> },
   envelope: string,
   keys: AcceptedKeys,
 ): Promise<boolean> {

@@ -20,6 +20,8 @@ const debug = debugLog('fleet');
 export type Claims = AsyncDisposable & {
   /** @param reach - how others get what this worker has brought. Without it, it claims nothing, but may wait for others. */
   of(this: void, batch: ClaimedBatch, reach: 'served' | 'pushed' | undefined): BatchClaims;
+  /** Called when this worker is done with a batch: Redis has its claims still. */
+  forget(this: void, id: string): void;
 };
 
 export type ClaimedBatch = {
@@ -205,6 +207,11 @@ export function openClaims({
       await scripted.longshoreEnd(...commandOf(job, blobs.slice(from, next), place, goesOn || !isLast ? 1 : 0));
       if (!isLast) await send(next);
     };
+    await orLater(send);
+  };
+
+  /** Has Redis take an end, or if it does not now, at the next renewal. */
+  const orLater = async (send: () => Promise<unknown>): Promise<void> => {
     await send().catch((error: unknown) => {
       debug(() => `claims cannot be given back: ${show(String(error))}`);
       if (!isClosed) owed.add(send);
@@ -255,9 +262,9 @@ export function openClaims({
   const renewing = every(timing.renewMs, onFailure, async () => {
     if (batches.size === 0) return;
     await renew();
-    for (const end of [...owed]) {
-      await end();
-      owed.delete(end);
+    for (const send of [...owed]) {
+      owed.delete(send);
+      await orLater(send);
     }
     await leaveStuck();
   });
@@ -274,16 +281,9 @@ export function openClaims({
   function openImage(batch: OpenBatch): ImageClaims {
     count += 1;
     const job: Job = {
-      ...{
-        batch,
-        token: `${run}/${count}`,
-        blobs: new Set(),
-        archives: new Set(),
-        waits: new Map(),
-        given: new Set(),
-        name: '',
-      },
-      ...{ movedMs: nowMs(), mayHold: true, hasClaimed: false, isLooking: false, looksAgain: false, isOver: false },
+      ...{ batch, token: `${run}/${count}`, name: '', movedMs: nowMs(), mayHold: true, hasClaimed: false },
+      ...{ blobs: new Set(), archives: new Set(), waits: new Map(), given: new Set() },
+      ...{ isLooking: false, looksAgain: false, isOver: false },
     };
     batch.jobs.add(job);
     return {
@@ -333,6 +333,7 @@ export function openClaims({
         },
       };
     },
+    forget: (id) => void batches.delete(id),
     async [Symbol.asyncDispose]() {
       isClosed = true;
       await Promise.all([renewing.stop(), polling.stop()]);

@@ -278,13 +278,13 @@ export function openLedger(
 
 /** A connection that hears of what others add. If it does not hear, as while Redis is away, looking every two seconds does. */
 function openNews(redis: Redis) {
-  const heard = { batches: Promise.withResolvers<void>(), results: Promise.withResolvers<void>() };
+  /** A promise for all of them would keep something of each one that has gone on without news. */
+  const waiting = { batches: new Set<() => void>(), results: new Set<() => void>() };
   const channels = { batches: keys.news, results: keys.newsOfResults };
   const listening = new Set<NewsAbout>();
   let listener: Redis | undefined;
   const tell = (about: NewsAbout): void => {
-    heard[about].resolve();
-    heard[about] = Promise.withResolvers();
+    for (const wake of waiting[about]) wake();
   };
   const open = (): Redis => {
     const opened = redis.duplicate({ maxRetriesPerRequest: null, lazyConnect: false });
@@ -302,13 +302,15 @@ function openNews(redis: Redis) {
     async next(signal: AbortSignal, about: NewsAbout): Promise<void> {
       listen('batches');
       listen(about);
-      let timer: NodeJS.Timeout | undefined;
-      const waited = new Promise<void>((resolve) => void (timer = setTimeout(resolve, pollMs)));
-      const both = about === 'results' ? [heard.results.promise] : [];
+      const { promise, resolve: wake } = Promise.withResolvers<void>();
+      const both = [waiting.batches, waiting[about]];
+      for (const one of both) one.add(wake);
+      const timer = setTimeout(wake, pollMs);
       try {
-        await abortable(Promise.race([heard.batches.promise, ...both, waited]), signal);
+        await abortable(promise, signal);
       } finally {
         clearTimeout(timer);
+        for (const one of both) one.delete(wake);
       }
     },
     close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { show } from '../image/show.ts';
 import type { AcceptedKeys, SigningKey } from '../internal.ts';
-import { acceptBatch, type AcceptedBatch, isCancellationOf } from './accept.ts';
+import { acceptBatch, isCancellationOf } from './accept.ts';
 import type { Batch } from './batch.ts';
 import { batchLocks, type ImageReport } from './bring.ts';
 import { type CountedResult, followResults, type ResultFollower } from './follow-results.ts';
@@ -40,6 +40,14 @@ type Seen = {
   readonly copiers: Map<number, string[]>;
 };
 
+/** How a batch was accepted. The batch itself is kept by who works on it. */
+type Accepted = {
+  readonly batch: Pick<Batch, 'id' | 'name'>;
+  readonly keyId: string;
+  /** Of its envelope. */
+  readonly beginning: string;
+};
+
 /** So many characters of an envelope tell batches apart: its payload begins with the id. */
 const beginning = 128;
 
@@ -48,7 +56,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   const { ledger, worker, key, batches, used, nowMs, onWarning } = options;
   const workers =
     options.workers === 'anybody' ? options.workers : new Map([...options.workers, [key.keyId, key] as const]);
-  const accepted = new Map<string, AcceptedBatch & { readonly beginning: string }>();
+  const accepted = new Map<string, Accepted>();
   const seen = new Map<string, Seen>();
 
   const open = (batch: Batch): Seen => {
@@ -110,9 +118,10 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     async batch(name) {
       const envelope = await ledger.envelope(name);
       if (envelope === undefined) return undefined;
-      const one = await acceptBatch(envelope, { keys: batches, nowMs: nowMs(), name, used });
-      accepted.set(one.batch.id, { ...one, beginning: envelope.slice(0, beginning) });
-      return one.batch;
+      const { batch, keyId } = await acceptBatch(envelope, { keys: batches, nowMs: nowMs(), name, used });
+      const { id } = batch;
+      accepted.set(id, { batch: { id, name }, keyId, beginning: envelope.slice(0, beginning) });
+      return batch;
     },
     async isCancelled(batch) {
       const envelope = await ledger.cancellation(batch.id);
@@ -165,6 +174,10 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     async complete(batch) {
       await ledger.expire(batch);
       await end(batch, false);
+    },
+    forget({ id }) {
+      accepted.delete(id);
+      seen.delete(id);
     },
     news: (signal, about) => ledger.news(signal, about),
   };

@@ -43,6 +43,8 @@ export type WorkLedger = {
   isEverywhere(batch: Batch): Promise<boolean>;
   /** Called when nothing is left to do for a batch: its results are kept for a while. */
   complete(batch: Batch): Promise<void>;
+  /** Called when this worker is done with a batch, however that ended. */
+  forget(batch: Batch): void;
   /** Resolves when something may have changed, at the latest after a few seconds: results beside batches, or not. */
   news(signal: AbortSignal, about: NewsAbout): Promise<void>;
 };
@@ -87,9 +89,10 @@ const dayMs = 24 * 60 * 60_000;
 /** Works on a batch until it has ended. */
 export async function workOnBatch(context: BatchContext, batch: Batch, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, workload, nowMs, reconcileMs = defaultReconcileMs } = context;
+  await using resources = new AsyncDisposableStack();
+  resources.defer(() => ledger.forget(batch));
   const before = await endOf(context, batch);
   if (before !== undefined) return before;
-  await using resources = new AsyncDisposableStack();
   const tools = resources.use(await context.openTools(batch, pausing(workload)));
   const queues = resources.use(await openImageQueues({ ...context, batch }));
   resources.use(workload.follow(queues));
@@ -104,11 +107,13 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
   if (batch.use === 'shard') await deliverStored(context, bringing, signal);
   queues.take((taken) => bringImage(bringing, taken));
   const copying = new AbortController();
-  const copies =
-    batch.use === 'everywhere'
-      ? replicate(copyContext(context, bringing), AbortSignal.any([signal, copying.signal]))
-      : undefined;
-  copies?.catch(() => undefined); // looked at below
+  const either = AbortSignal.any([signal, copying.signal]);
+  const copies = batch.use === 'everywhere' ? replicate(copyContext(context, bringing), either) : undefined;
+  let fault: { readonly error: unknown } | undefined;
+  copies?.catch((error: unknown) => {
+    fault = { error };
+    copying.abort();
+  });
   resources.defer(async () => {
     copying.abort();
     await copies?.catch(() => undefined);
@@ -119,6 +124,7 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
   let nextMs = nowMs() + reconcileMs;
   for (;;) {
     if (signal.aborted) return 'stopped';
+    if (fault) throw fault.error;
     const end = await endOf(context, batch);
     if (end !== undefined) {
       await queues.stop(`the batch is ${end}`);
@@ -129,8 +135,8 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
       await reconcile(context, batch, queues, signal);
       nextMs = nowMs() + reconcileMs;
     }
-    const wait = Promise.all([ledger.news(signal, about), sleep(lookMs, undefined, { signal })]);
-    await Promise.race([wait.catch(() => undefined), ...(copies ? [copies] : [])]); // aborted, or what it throws
+    const waits = [ledger.news(either, about), sleep(lookMs, undefined, { signal: either })];
+    await Promise.all(waits).catch(() => undefined); // what was aborted; and who asks next fails as well
   }
 }
 

@@ -26,10 +26,13 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
   const running = new Map<string, Promise<BatchEnd>>();
   const refused = createRefused(context);
   const ended = new Set<string>();
-  const failed = Promise.withResolvers<never>();
   let asked: BatchEnd = 'stopped';
-  failed.promise.catch(() => undefined); // also when nobody waits for it any more
-  const workload = createWorkload({ ...context, onUnfit: failed.reject });
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    if (!either.aborted) failure = { error };
+    stop.abort();
+  };
+  const workload = createWorkload({ ...context, onUnfit: fail });
   const absence = createAbsence(context);
   const removeLeft = everyMinute(nowMs, () => removeLeftQueues(context.redis));
 
@@ -49,7 +52,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
       stop.abort();
     } catch (thrown) {
       const error = isRefusedByRedis(thrown) ? queueError(thrown, context.address) : thrown;
-      if (only !== undefined || !isImageError(error)) return failed.reject(error);
+      if (only !== undefined || !isImageError(error)) return fail(error);
       refused.note(name, error);
     } finally {
       running.delete(name);
@@ -64,7 +67,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
         if (!running.has(name) && !ended.has(name) && !refused.has(name, nowMs())) void begin(name);
       }
       removeLeft();
-      await Promise.race([failed.promise, ledger.news(either, 'batches')]);
+      await ledger.news(either, 'batches');
     }
   } catch (error) {
     if (!either.aborted) throw error;
@@ -72,6 +75,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<B
     stop.abort();
     await Promise.allSettled(running.values());
   }
+  if (failure) throw failure.error;
   return asked;
 }
 

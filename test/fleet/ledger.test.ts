@@ -1,3 +1,6 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
 import test, { type ExecutionContext } from 'ava';
 
 import { acceptBatch } from '../../src/fleet/accept.ts';
@@ -213,6 +216,22 @@ test('news come at once, or at the latest after two seconds, also while the queu
   await server.kill();
   await ledger.news(patient, 'batches');
   t.pass();
+});
+
+test.serial('nothing is kept of who has waited for news that did not come', async (t) => {
+  const fleet = await opened(t);
+  if (!fleet) return;
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const stopped = AbortSignal.abort(new Error('stopped'));
+  const wait = async (times: number): Promise<number> => {
+    for (let time = 0; time < times; time += 1) await fleet.ledger.news(stopped, 'results').catch(() => undefined);
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await wait(1000);
+  const grown = (await wait(20_000)) - before;
+  t.true(grown < 2_000_000, `${grown} bytes`);
 });
 
 test('a queue that goes away is an error that may be shown, after a few tries', async (t) => {

@@ -17,10 +17,16 @@ function workerOf(
   { redis: { url } }: FleetPlace,
   find: (image: string) => ImageError | undefined,
   more: Partial<WorkContext> = {},
-): { readonly context: WorkContext; readonly redis: Redis; readonly warnings: readonly string[] } {
+): {
+  readonly context: WorkContext;
+  readonly redis: Redis;
+  readonly warnings: readonly string[];
+  readonly forgotten: readonly string[];
+} {
   const redis = new Redis(url, { maxRetriesPerRequest: null });
   t.teardown(() => redis.disconnect());
   const warnings: string[] = [];
+  const forgotten: string[] = [];
   const findImages: ImageTools['findImages'] = (apps) => {
     const outcomes = Array.from(apps, ({ image: reference }) => {
       const error = find(reference);
@@ -30,7 +36,8 @@ function workerOf(
   };
   const context: WorkContext = {
     ...{ redis, address: parseQueueAddress(url, 'queue', true) },
-    ...{ ledger: plainLedger(redis, 'here'), workerRun: 'here-1', allowedTargets: [], nowMs: Date.now },
+    ledger: { ...plainLedger(redis, 'here'), forget: ({ name }) => void forgotten.push(name) },
+    ...{ workerRun: 'here-1', allowedTargets: [], nowMs: Date.now },
     ...{ only: 'batch', concurrency: { images: 4, perHost: 4 }, restMs: 5 },
     timing: { lockMs: 2000, checkMs: 1000, retryMs: 50, laterMs: 50 },
     onWarning: (message) => void warnings.push(message),
@@ -42,7 +49,7 @@ function workerOf(
       }),
     ...more,
   };
-  return { context, redis, warnings };
+  return { context, redis, warnings, forgotten };
 }
 
 test('a worker whose disk is full gives its images back, rests, and ends in the end; to the images that does not count', async (t) => {
@@ -102,13 +109,14 @@ test('a batch that goes away while it is worked on ends the work, and nothing is
   await at.fleet.submit(at.images);
   const busy = () => new ImageError('NETWORK', 'no answer', { url: 'http://a/', reason: 'unreachable' });
   const long = { lockMs: 2000, checkMs: 1000, retryMs: 600_000, laterMs: 50 };
-  const { context, redis } = workerOf(t, at, busy, { timing: long });
+  const { context, redis, forgotten } = workerOf(t, at, busy, { timing: long });
   const working = work(context, stop);
   await until(async () => (await redis.keys('{longshore}:*:delayed')).length > 0);
   await redis.hdel('batches', 'batch');
   await t.throwsAsync(working, { code: 'BATCH_NOT_FOUND' });
   const left = (await redis.keys('{longshore}:*')).filter((key) => !/:limiter$|:filled:|:reconciling:/.test(key));
   t.deepEqual(left, ['{longshore}:fleet:queues']); // until another worker has looked at them once more
+  t.deepEqual(forgotten, ['batch']);
 });
 
 test('what another program has at a key of the queue is said: that is no fault of ours', async (t) => {

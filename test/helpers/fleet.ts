@@ -60,6 +60,7 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
       return all.length >= names.length * batch.images.length;
     },
     complete: () => Promise.resolve(),
+    forget: () => undefined,
     news: async (signal) => void (await sleep(300, undefined, { signal }).catch(() => undefined)),
   };
 }

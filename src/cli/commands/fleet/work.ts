@@ -102,7 +102,7 @@ export const runFleetWork: Run = async (io, line) => {
   /** Copies of what is in no other store any more are claimed like images. */
   const copiesOf = (batch: Batch): BatchClaims | undefined =>
     peers && batch.use === 'everywhere'
-      ? claims.of({ ...batch, id: `${batch.id}.copies` }, origin === undefined ? undefined : 'served')
+      ? claims.of({ ...batch, id: copyClaimsOf(batch) }, origin === undefined ? undefined : 'served')
       : undefined;
   const end = await work(
     {
@@ -113,6 +113,10 @@ export const runFleetWork: Run = async (io, line) => {
           await claimsOf(batch)?.remove();
           if (batch.use === 'everywhere') await archives?.remove(batch);
           await copiesOf(batch)?.remove();
+        },
+        forget(batch) {
+          workLedger.forget(batch);
+          for (const id of [batch.id, copyClaimsOf(batch)]) claims.forget(id);
         },
       },
       ...{ redis, address, workerRun: run, only, allowedTargets, onWarning },
@@ -144,6 +148,11 @@ export const runFleetWork: Run = async (io, line) => {
   if (end === 'complete') stderr.write(`the batch ${only} is complete\n`);
   return exitCodes.success;
 };
+
+/** Under which id copies of a batch are claimed. */
+function copyClaimsOf({ id }: Batch): string {
+  return `${id}.copies`;
+}
 
 /** @throws BATCH_INVALID for a batch that will never be complete */
 function requireComplete(end: BatchEnd, batch: string): void {
