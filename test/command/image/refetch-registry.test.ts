@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 
 import { openStore } from '../../../src/store/open-store.ts';
+import { putAttached, serveReferrers } from '../../helpers/attached.ts';
 import { damageFile } from '../../helpers/damage.ts';
 import { environmentIn } from '../../helpers/environment.ts';
 import { startRegistry } from '../../helpers/registry.ts';
@@ -11,7 +12,7 @@ import { temporaryDirectory } from '../../helpers/stored.ts';
 type Verified = { readonly damaged: readonly { readonly repaired: boolean }[] };
 
 /** A store with an image of a registry for a platform that nobody here has. */
-async function fetched(t: ExecutionContext, keep: string) {
+async function fetched(t: ExecutionContext, keep: string, ...more: readonly string[]) {
   const registry = await startRegistry(t);
   const directory = await temporaryDirectory(t);
   const environment = {
@@ -20,12 +21,14 @@ async function fetched(t: ExecutionContext, keep: string) {
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
   };
   const layers = [await layerOf({ 'etc/hostname': 'name' }), await layerOf({ file: 'content' })];
-  registry.putImage('app', '1', { layers, architecture: 's390x' });
+  const image = registry.putImage('app', '1', { layers, architecture: 's390x' });
+  serveReferrers(registry, 'app', { to: image, manifests: [putAttached(registry, 'app', { to: image })] });
   const run = (...args: readonly string[]) => runHere(args, environment);
   const { code, stderr } = await run(
     'fetch',
     `--keep=${keep}`,
     '--platform=linux/s390x',
+    ...more,
     `docker://${registry.host}/app:1`,
   );
   t.is(code, 0, stderr);
@@ -91,6 +94,19 @@ for (const keep of ['aci', 'oci']) {
     t.is(stdout, `${made?.imageId ?? kept?.manifest.digest}\n`);
   });
 }
+
+test('what is attached to an image is fetched again with it, and mended itself', async (t) => {
+  for (const isAttached of [false, true]) {
+    const fixture = await fetched(t, 'oci', '--referrers');
+    const { kept, store } = fixture;
+    const [attached] = kept?.referrers ?? [];
+    if (!kept || !attached) return t.fail();
+    await damageFile(store.digestPath(isAttached ? attached.digest : kept.manifest.digest), 'flip', 30);
+    t.deepEqual(await repair(t, fixture), [true]);
+    await using reader = await openStore({ dir: store.dir, readOnly: true });
+    t.deepEqual((await reader.findRegistryImage(kept.reference))?.referrers, kept.referrers);
+  }
+});
 
 test('an image whose registry is gone stays unlisted, and that is a failure', async (t) => {
   const { kept, run, registry, store } = await fetched(t, 'oci');

@@ -97,7 +97,7 @@ type RefetchOptions = {
   /** Default update: what the store has is not the image that was asked for. */
   readonly pullPolicy?: PullPolicy;
   /** For a registry image. */
-  readonly registry?: Required<Pick<ActionOptions, 'keep' | 'platform'>>;
+  readonly registry?: Required<Pick<ActionOptions, 'keep' | 'platform'>> & Pick<ActionOptions, 'referrers'>;
 };
 
 const scheme = 'docker://';
@@ -108,8 +108,10 @@ async function refetchOptions(store: Store, entry: Entry, hasPolicy: boolean): P
   const isVerified = entry.verified !== false || wasAccepted;
   if (entry.kind === 'registry') {
     const { imageId, platform, platforms } = entry.image;
-    if (platforms) return { isVerified, registry: { keep: 'oci', platform: ['all'] } };
-    return { isVerified, registry: { keep: imageId === undefined ? 'oci' : 'both', platform: asked(platform) } };
+    const referrers = entry.image.referrers !== undefined;
+    if (platforms) return { isVerified, registry: { keep: 'oci', platform: ['all'], referrers } };
+    const keep = imageId === undefined ? 'oci' : 'both';
+    return { isVerified, registry: { keep, platform: asked(platform), referrers } };
   }
   if (!entry.source.startsWith(scheme)) return { isVerified, keepArchives: entry.image.archive !== undefined };
   const kept = await store.findRegistryImage(entry.source.slice(scheme.length));
