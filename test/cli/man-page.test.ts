@@ -18,9 +18,20 @@ test('the manual page has each command, each option and each exit code', (t) => 
   for (const code of Object.values(exitCodes)) t.true(page.includes(`\n.B ${code}\n`), String(code));
 });
 
+test('no word is hyphenated, so that commands and options can be copied', (t) => {
+  t.regex(renderManPage(), /^\.TH .*\n\.nh\n\.ad l\n/m);
+});
+
+test('the package names the page as npm needs it: npm links the pages of a list only', async (t) => {
+  const { man } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    man: unknown;
+  };
+  t.deepEqual(man, ['man/longshore.1']);
+});
+
 test('each line of text is printable ASCII, and none begins a request that is not meant', (t) => {
   for (const line of renderManPage().split('\n')) {
     t.regex(line, /^[\x20-\x7e]*$/);
-    if (/^[.']/.test(line)) t.regex(line, /^\.(?:\\"|TH|SH|SS|TP|BR?|I|br)(?: |$)/);
+    if (/^[.']/.test(line)) t.regex(line, /^\.(?:\\"|TH|SH|SS|TP|BR?|I|br|nh|ad)(?: |$)/);
   }
 });

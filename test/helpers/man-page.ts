@@ -31,6 +31,8 @@ export function renderManPage(): string {
   return [
     '.\\" Made of the tables of commands and options by npm run docs.',
     '.TH LONGSHORE 1 "" longshore "User Commands"',
+    '.nh', // a command that is copied has no hyphens but its own
+    '.ad l',
     '.SH NAME',
     'longshore \\- fetch images in bulk, verified and resumable, into one store',
     '.SH SYNOPSIS',
