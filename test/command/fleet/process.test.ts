@@ -40,3 +40,22 @@ test('what the packages of the queue print themselves does not stand beside the 
     [],
   );
 });
+
+test('who waits for a batch that no worker takes is told so, once, and the wait goes on', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { images, longshore, work, environmentOf } = fleet;
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=monday')).code, 0);
+  const { start } = await openShell(t);
+  const { child, result } = start('exec longshore fleet wait monday', environmentOf('one'));
+  let said = '';
+  child.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
+  await until(() => said.includes('no worker is there'));
+  await work('one', '--batch=monday').ended;
+  const { code, stderr } = await result;
+  t.is(code, 0, stderr);
+  t.is(
+    stderr.match(/^warning: no worker is there: the batch goes on when one is, by `longshore fleet work`$/gm)?.length,
+    1,
+  );
+});

@@ -24,8 +24,11 @@ export const runFleetWait: Run = async (io, line) => {
   const waiting = new Set(batch.images.keys());
   io.awaits(() => [...waiting].map((index) => batch.images[index]?.image ?? ''));
   for (const { event } of beginning(batch)) progress.onEvent(event);
+  let [lastAtMs, isToldOfNobody] = [Date.now(), false];
   const show = async (): Promise<void> => {
-    for (const report of await watched.fresh()) {
+    const reports = await watched.fresh();
+    if (reports.length > 0) [lastAtMs, isToldOfNobody] = [Date.now(), false];
+    for (const report of reports) {
       const { index, outcome, isCopy, worker, endedAtMs } = report;
       totals.endAt(endedAtMs);
       if (isCopy && outcome.error) {
@@ -49,6 +52,10 @@ export const runFleetWait: Run = async (io, line) => {
     }
     await show();
     state = await watched.state();
+    if (state !== 'running' || isToldOfNobody || Date.now() - lastAtMs < quietMs) continue;
+    isToldOfNobody = true;
+    if ((await reader.workers()).length === 0)
+      onWarning(`no worker is there: the batch goes on when one is, by \`longshore fleet work\``);
   }
   await show(); // what has come since
   for (const index of waiting) totals.add(missingOutcome(batch, index, state));
@@ -58,3 +65,6 @@ export const runFleetWait: Run = async (io, line) => {
   progress.end(totals.read());
   return exitCode.result(batch.images.length);
 };
+
+/** A worker is looked for once that long nothing has come. */
+const quietMs = 5000;
