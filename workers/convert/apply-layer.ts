@@ -119,8 +119,9 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
   }
 
   function putLeaf(spot: Spot, entry: TarEntry, place: TreePosition): undefined {
-    const { kind, size, linkPath } = entry;
+    const { kind, size, sparse, linkPath } = entry;
     if (kind === 'directory') throw new Error('a directory is no leaf');
+    if (sparse) return putSparse(spot, { kind: 'file', size: sparse.size, sparse, linkPath, ...place }, size);
     if (kind !== 'hard-link') return put(spot, { kind, size, linkPath, ...place });
 
     const target = findTarget(linkPath, entry, now);
@@ -131,6 +132,13 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     const standIn: Leaf = { kind: 'file', size: 0, linkPath: '', ...place };
     openLinks.set(standIn, { ...spot, target: linkPath, suspect: { path: entry.path, offset: entry.offset } });
     return put(spot, standIn);
+  }
+
+  /** @param bytes - of its content in the layer. */
+  function putSparse(spot: Spot, leaf: Leaf, bytes: number): undefined {
+    budget.addUnpacked(Math.max(0, leaf.size - bytes)); // the image has its holes as zeros
+    budget.addText(8 * (leaf.sparse?.map?.length ?? 0));
+    return put(spot, leaf);
   }
 
   function put({ directory, name }: Spot, node: TreeNode): undefined {

@@ -1,4 +1,5 @@
 import { ImageError } from '../../src/errors.ts';
+import type { Sparse } from '../tar/extensions.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { ConvertLimits } from './requests.ts';
 
@@ -16,6 +17,7 @@ export type TreePosition = {
 export type Leaf = TreePosition & {
   readonly kind: 'file' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
   readonly size: number;
+  readonly sparse?: Sparse;
   /** Of a symlink. */
   readonly linkPath: string;
 };

@@ -50,7 +50,13 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
     );
     if (size === 0) return;
     const tar = tarOf(tars, leaf);
-    await output.fill(size, (into, done) => readTar(tar, into, leaf.offset + blockBytes + done));
+    let end = 0;
+    for (const { at, bytes, position } of piecesOf(leaf)) {
+      await output.fill(at - end, fillZeros);
+      await output.fill(bytes, (into, done) => readTar(tar, into, position + done));
+      end = at + bytes;
+    }
+    await output.fill(size - end, fillZeros);
     await output.put(padding(size));
   }
 
@@ -62,7 +68,28 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
 
 /** The content of a file, at most its first `maximum` bytes. */
 export function readContent({ tars }: Pick<ReadTree, 'tars'>, leaf: Leaf, maximum: number): Buffer {
-  return readWhole(tarOf(tars, leaf), leaf.offset + blockBytes, Math.min(leaf.size, maximum));
+  const content = Buffer.alloc(Math.min(leaf.size, maximum));
+  for (const { at, bytes, position } of piecesOf(leaf)) {
+    const within = Math.min(bytes, content.length - at);
+    if (within > 0) readWhole(tarOf(tars, leaf), position, within).copy(content, at);
+  }
+  return content;
+}
+
+/** Where the pieces of a file go in it, and where they are in its layer. Only a sparse file has other than one. */
+function* piecesOf({ size, sparse, offset }: Leaf) {
+  const { map = [0, size], start } = sparse ?? { start: 0 };
+  let position = offset + blockBytes + start;
+  for (let index = 0; index < map.length; index += 2) {
+    const [at = 0, bytes = 0] = map.slice(index, index + 2);
+    yield { at, bytes, position };
+    position += bytes;
+  }
+}
+
+function fillZeros(into: Buffer): number {
+  into.fill(0);
+  return into.length;
 }
 
 function tarOf(tars: readonly OpenedFile[], { layer }: TreePosition): OpenedFile {

@@ -1,6 +1,6 @@
 import { type Attributes, type EntryKind, type ExtensionKind, type Header, sparse } from './header.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
-import type { EntryBody } from './tar-frames.ts';
+import type { EntryBody, TarForm } from './tar-frames.ts';
 
 /**
  * One entry, with its extensions applied. Paths are latin1 text with one character for each byte, as in the archive.
@@ -11,10 +11,21 @@ export type TarEntry = {
   readonly linkPath: string;
   /** Bytes of content; only files have any. */
   readonly size: number;
+  readonly sparse?: Sparse;
   readonly attributes: Attributes;
   readonly xattrs?: ExtendedAttributes;
   /** The position of the entry's own header in the tar. */
   readonly offset: number;
+};
+
+/** A file with holes, as GNU tar and libarchive write it with a pax header: only its pieces are in the content. */
+export type Sparse = {
+  /** Bytes of the file, with its holes. */
+  readonly size: number;
+  /** Offset in the file and length of each piece, in turns. Undefined while it is not read: the content begins with it. */
+  readonly map: readonly number[] | undefined;
+  /** Bytes of content before the pieces. */
+  readonly start: number;
 };
 
 type Extensions = {
@@ -36,9 +47,9 @@ const octalMaximum = 0o77777777777;
  * which of them counts.
  *
  * @param headerBytes - the most bytes of one header.
- * @see docs/rules.md A3, A5, A6
+ * @see docs/rules.md A3, A5, A6, R8
  */
-export function createExtensions(headerBytes: number): Extensions {
+export function createExtensions(headerBytes: number, { isLayer }: TarForm): Extensions {
   let kept: Kept = {};
   let globals: PaxAttributes = {};
 
@@ -55,7 +66,7 @@ export function createExtensions(headerBytes: number): Extensions {
         done: () => {
           const bytes = Buffer.concat(pieces);
           if (kind === 'pax-global') globals = { ...globals, ...parseGlobalPax(bytes, header) };
-          else kept = { ...kept, ...parseExtension(kind, bytes, header) };
+          else kept = { ...kept, ...parseExtension(kind, bytes, header, isLayer) };
         },
       };
     },
@@ -67,11 +78,12 @@ export function createExtensions(headerBytes: number): Extensions {
       if (kind !== 'file' && kind !== 'directory' && size !== 0) {
         throw invalid('A5', `a ${kind} with a size`, { path, offset: header.offset });
       }
+      if (pax.sparse && kind !== 'file') throw invalid('A12', sparse, { path, offset: header.offset });
       const linkPath = pax.linkPath ?? link ?? header.linkPath;
       const { uid, gid, mtime, mtimeText } = { ...header.attributes, ...globals, ...pax };
       const attributes = { ...header.attributes, uid, gid, mtime, ...(mtimeText !== undefined && { mtimeText }) };
-      const xattrs = pax.xattrs && { xattrs: pax.xattrs };
-      return { kind, path, linkPath, size: kind === 'file' ? size : 0, attributes, offset: header.offset, ...xattrs };
+      const more = { ...(pax.sparse && { sparse: pax.sparse }), ...(pax.xattrs && { xattrs: pax.xattrs }) };
+      return { kind, path, linkPath, size: kind === 'file' ? size : 0, attributes, offset: header.offset, ...more };
     },
     pending: () => Object.keys(kept).length > 0,
   };
@@ -89,10 +101,15 @@ function isAlone(kind: ExtensionKind, { pax, name, link }: Kept): boolean {
   }
 }
 
-function parseExtension(kind: Exclude<ExtensionKind, 'pax-global'>, bytes: Buffer, header: Header): Kept {
+function parseExtension(
+  kind: Exclude<ExtensionKind, 'pax-global'>,
+  bytes: Buffer,
+  header: Header,
+  takesSparse: boolean,
+): Kept {
   switch (kind) {
     case 'pax':
-      return { pax: parsePax(bytes, header) };
+      return { pax: parsePax(bytes, header, takesSparse) };
     case 'gnu-name':
       return { name: parseLongText(bytes, header) };
     case 'gnu-link':
@@ -124,6 +141,7 @@ type PaxRecords = PaxAttributes & {
   readonly path?: string;
   readonly linkPath?: string;
   readonly size?: number;
+  readonly sparse?: Sparse;
   readonly xattrs?: ExtendedAttributes;
 };
 
@@ -144,7 +162,7 @@ const numeric: ReadonlyMap<string, RegExp> = new Map([
   ['ctime', seconds],
 ]);
 /** Some readers treat these as text that ends at a NUL. */
-const texts: ReadonlySet<string> = new Set(['path', 'linkpath', 'uname', 'gname']);
+const texts: ReadonlySet<string> = new Set(['path', 'linkpath', 'uname', 'gname', 'GNU.sparse.name']);
 const decisive: ReadonlySet<string> = new Set(['path', 'linkpath', 'size']);
 
 /**
@@ -152,15 +170,21 @@ const decisive: ReadonlySet<string> = new Set(['path', 'linkpath', 'size']);
  * of the header.
  *
  * @throws ARCHIVE_INVALID
- * @see docs/rules.md A6, A12; POSIX.1-2017 pax, Extended Header
+ * @see docs/rules.md A6, A12, R8; POSIX.1-2017 pax, Extended Header
  */
-function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
+function parsePax(bytes: Buffer, suspect: Suspect, takesSparse: boolean): PaxRecords {
   const values = new Map<string, string>();
+  const pieces: string[] = [];
   for (const [key, value] of paxRecords(bytes, suspect)) {
-    if (decisive.has(key) && values.has(key)) throw invalid('A6', `a pax header that states its ${key} twice`, suspect);
+    if (key.startsWith(sparsePrefix) && !takesSparse) throw invalid('A12', sparse, suspect);
+    const isNext = key === sparsePiece[pieces.length % 2];
+    if (sparsePiece.includes(key) && !isNext) throw malformed(suspect);
+    if (isNext) pieces.push(value);
+    const isDecisive = decisive.has(key) || (key.startsWith(sparsePrefix) && !isNext);
+    if (isDecisive && values.has(key)) throw invalid('A6', `a pax header that states its ${key} twice`, suspect);
     values.set(key, value);
   }
-  const path = values.get('path');
+  const path = values.get('GNU.sparse.name') || values.get('path');
   const linkPath = values.get('linkpath');
   const [size, uid, gid, mtime] = ['size', 'uid', 'gid', 'mtime'].map((key) => values.get(key));
   return {
@@ -170,8 +194,48 @@ function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
     ...(uid && { uid: Number(uid) }),
     ...(gid && { gid: Number(gid) }),
     ...(mtime && { mtime: Number(mtime), mtimeText: mtime }),
+    ...readSparse(values, pieces, suspect),
     ...readXattrs(values),
   };
+}
+
+const sparsePrefix = 'GNU.sparse.';
+/** In version 0.0 each piece has records of its own. */
+const sparsePiece: readonly string[] = ['GNU.sparse.offset', 'GNU.sparse.numbytes'];
+
+/** @see GNU tar manual, Storing Sparse Files */
+function readSparse(
+  values: ReadonlyMap<string, string>,
+  pieces: readonly string[],
+  suspect: Suspect,
+): Pick<PaxRecords, 'sparse'> {
+  if (!Array.from(values.keys()).some((key) => key.startsWith(sparsePrefix))) return {};
+  const of = (key: string): string => values.get(sparsePrefix + key) ?? '';
+  const version = `${of('major')}.${of('minor')}`;
+  if (!['1.0', '0.1', '0.0', '.'].includes(version)) throw invalid('A12', 'a sparse file of another version', suspect);
+  const size = readWhole(of('realsize') || of('size'), suspect);
+  if (version === '1.0') return { sparse: { size, map: undefined, start: 0 } };
+  const numbers = of('map') ? of('map').split(',') : pieces;
+  if (numbers.length !== 2 * readWhole(of('numblocks'), suspect)) throw malformed(suspect);
+  return { sparse: { size, map: parseSparseMap(numbers, size, suspect), start: 0 } };
+}
+
+/** @throws ARCHIVE_INVALID unless the pieces come one after the other, and end within the file. */
+export function parseSparseMap(numbers: readonly string[], size: number, suspect: Suspect): readonly number[] {
+  const map = numbers.map((text) => readWhole(text, suspect));
+  let end = 0;
+  for (let at = 0; at < map.length; at += 2) {
+    const [offset = 0, bytes = 0] = map.slice(at, at + 2);
+    if (offset < end || offset + bytes > size) throw malformed(suspect);
+    end = offset + bytes;
+  }
+  return map;
+}
+
+function readWhole(text: string, suspect: Suspect): number {
+  const number = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(number)) throw malformed(suspect);
+  return number;
 }
 
 const starXattr = 'SCHILY.xattr.';
@@ -200,7 +264,7 @@ function unhex(hex: string): string {
  * Accepts a global header unless it affects which entries there are: some readers apply such records, others do not.
  */
 function parseGlobalPax(bytes: Buffer, suspect: Suspect): PaxAttributes {
-  const { path, linkPath, size, ...attributes } = parsePax(bytes, suspect);
+  const { path, linkPath, size, ...attributes } = parsePax(bytes, suspect, false);
   if (path !== undefined || linkPath !== undefined || size !== undefined) {
     throw invalid('A6', 'a global pax header that sets paths or sizes', suspect);
   }
@@ -224,7 +288,6 @@ export function* paxRecords(bytes: Buffer, suspect: Suspect): Generator<readonly
 }
 
 function checkRecord(key: string, value: string, suspect: Suspect): readonly [key: string, value: string] {
-  if (key.startsWith('GNU.sparse.')) throw invalid('A12', sparse, suspect);
   if (key.includes('\0')) throw malformed(suspect);
   if (texts.has(key) && value.includes('\0')) throw invalid('A10', `a pax ${key} with a NUL in it`, suspect);
   if (value !== '' && numeric.get(key)?.test(value) === false)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { forgeEntry, forgeHeader, forgePax, tarEnd } from '../../helpers/tar-forge.ts';
+import { forgeEntry, forgeHeader, forgePax, paxRecord, tarEnd } from '../../helpers/tar-forge.ts';
 import { convertBlobs, convertLayers, layerOf, pack, requestFor, temporary } from './layers.ts';
 import { formatTree, listImage } from './listing.ts';
 
@@ -139,10 +139,77 @@ test('a layer may be an old tar, without the magic of ustar', async (t) => {
   );
 });
 
+/** A file of 3,000 bytes with `abc` at 512 and `de` at 2,998, as GNU tar writes it in three versions of its form for pax. */
+const holes = Buffer.from(`${'\0'.repeat(512)}abc${'\0'.repeat(2483)}de`).toString('latin1');
+const sparseForms = {
+  '0.0': Buffer.concat([
+    forgeEntry(
+      { name: 'PaxHeaders/s', type: 'x' },
+      Buffer.concat(
+        [
+          ['size', '3000'],
+          ['numblocks', '2'],
+          ['offset', '512'],
+          ['numbytes', '3'],
+          ['offset', '2998'],
+          ['numbytes', '2'],
+        ].map(([key = '', value = '']) => paxRecord(`GNU.sparse.${key}`, value)),
+      ),
+    ),
+    forgeEntry({ name: 's' }, 'abcde'),
+  ]),
+  0.1: Buffer.concat([
+    forgePax({
+      'GNU.sparse.size': '3000',
+      'GNU.sparse.numblocks': '2',
+      'GNU.sparse.name': 's',
+      'GNU.sparse.map': '512,3,2998,2',
+    }),
+    forgeEntry({ name: 'GNUSparseFile.0/s' }, 'abcde'),
+  ]),
+  '1.0': sparseEntry('2\n512\n3\n2998\n2\n'),
+};
+
+function sparseEntry(map: string, realsize = 3000, content = 'abcde'): Buffer {
+  const records = { major: '1', minor: '0', name: 's', realsize: String(realsize) };
+  const pax = Object.fromEntries(Object.entries(records).map(([key, value]) => [`GNU.sparse.${key}`, value]));
+  const padded = map.padEnd(Math.ceil(map.length / 512) * 512, '\0');
+  return Buffer.concat([forgePax(pax), forgeEntry({ name: 'GNUSparseFile.0/s' }, `${padded}${content}`)]);
+}
+
+for (const [version, entry] of Object.entries(sparseForms)) {
+  test(`a sparse file in pax form has its holes as zeros: version ${version}`, async (t) => {
+    const { tar } = await convertLayers(t, [forge(entry, forgeEntry({ name: 't' }, 'next'))]);
+    t.like(listImage(tar).slice(2), [
+      { path: 'rootfs/s', size: 3000, content: holes },
+      { path: 'rootfs/t', content: 'next' },
+    ]);
+  });
+}
+
+test('a sparse file may be all hole, or have no hole, and no more than the limit of what is unpacked', async (t) => {
+  const many = Array.from({ length: 200 }, (_, at) => `${at}\n1\n`).join('');
+  const full = forge(sparseEntry('1\n5\n0\n', 5, ''), sparseEntry(`200\n${many}`, 200, 'x'.repeat(200)));
+  t.is(listImage((await convertLayers(t, [full])).tar).at(-1)?.content, 'x'.repeat(200));
+  t.is(listImage((await convertLayers(t, [forge(sparseEntry('0\n', 5, ''))])).tar).at(-1)?.content, '\0'.repeat(5));
+  const huge = await t.throwsAsync(convertLayers(t, [forge(sparseEntry('1\n4000000000000000\n0\n', 4e15, ''))]));
+  t.true(hasCode(huge, 'LIMIT_EXCEEDED') && huge.details.limit === 'unpacked', String(huge));
+});
+
 test('headers that readers interpret differently are refused', async (t) => {
   const cases = [
     [forge(forgeHeader({ name: 'sparse', type: 'S' })), 'A12'],
     [forge(forgePax({ 'GNU.sparse.major': '1' }), forgeEntry({ name: 'sparse' })), 'A12'],
+    [forge(sparseEntry('2\n512\n3\n2998\n2\n'), forgePax({ 'GNU.sparse.size': '1' }), forgeEntry()), 'A6'],
+    [forge(sparseEntry('2\n512\n3\n2998\n')), 'A6'],
+    [forge(sparseEntry('2\n512\n3\n514\n2\n')), 'A6'],
+    [forge(sparseEntry('2\n512\n3\n2999\n2\n')), 'A6'],
+    [forge(sparseEntry('2\n512\n3\n2998\n1\n')), 'A6'],
+    [forge(sparseEntry('x\n')), 'A6'],
+    [forge(forgePax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0' }), forgeEntry({ name: 's' })), 'A6'],
+    [forge(sparseForms['0.1'].subarray(0, 1024), forgeHeader({ name: 'd/', type: '5' })), 'A12'],
+    [forge(forgePax({ 'GNU.sparse.major': '2', 'GNU.sparse.minor': '0' }), forgeEntry({ name: 's' })), 'A12'],
+    [forge(forgePax({ 'GNU.sparse.size': '5' }, { type: 'g' }), forgeEntry({ name: 's' })), 'A12'],
     [forge(forgeHeader({ name: 'socket', type: 's' })), 'A12'],
     [forge(forgePax({ mtime: '9'.repeat(40) }), forgeEntry({ name: 'never' })), 'A6'],
     [forge(forgePax({ uid: '9'.repeat(40) }), forgeEntry({ name: 'nobody' })), 'A6'],
