@@ -1,6 +1,12 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
-import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/ingest/requests.ts';
+import type {
+  FromIngest,
+  GrowingFile,
+  IngestRequest,
+  IngestResponse,
+  ToIngest,
+} from '../../workers/ingest/requests.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { type Pool, removeOutput, workerFailed } from './pool.ts';
@@ -10,11 +16,11 @@ const stopMs = 5_000;
 /** The size of a growing file is sent to the session each time it has grown by this much. */
 const stepBytes = 256 * 1024;
 
-export type SessionRequest = Omit<IngestRequest, 'source'> & {
-  readonly path: string;
-  /** Called when the manifest has been read; the image is not verified yet. Called again if the session starts again. */
-  readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
-};
+export type SessionRequest = Omit<IngestRequest, 'source'> &
+  GrowingFile & {
+    /** Called when the manifest has been read; the image is not verified yet. Called again if the session starts again. */
+    readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
+  };
 
 /** An ingest that reads a file while it is being downloaded. */
 export type Session = {
@@ -98,11 +104,11 @@ type Following = {
 
 function follow(
   pool: Pick<Pool, 'run'>,
-  { path, onDependencies, ...request }: SessionRequest,
+  { path, isNamed = false, onDependencies, ...request }: SessionRequest,
   bytes: number,
 ): Following {
   const { port1: port, port2 } = new MessageChannel();
-  const source = { kind: 'growing', path, bytes, port: port2 } as const;
+  const source = { kind: 'growing', path, isNamed, bytes, port: port2 } as const;
   const result = pool.run('ingest', { ...request, source }, [port2]).finally(() => port.close());
   const following: Following = { port, result, threadId: undefined };
   port.on('message', (message: FromIngest) => {

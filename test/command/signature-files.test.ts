@@ -44,6 +44,21 @@ test('a signature named by a user may be a pipe; one that is found must be a reg
   t.regex((await runHere(fetching)).stderr, /SIGNATURE_UNREADABLE/);
 });
 
+test('an image that is named may be a link to a file; its signature is looked for beside the link', async (t) => {
+  t.timeout(patience);
+  const dir = await temporaryDirectory(t);
+  await mkdir(join(dir, 'versions'));
+  await writeFile(join(dir, 'versions/app-1.aci'), (await buildAci({ name: 'example.com/app' })).bytes);
+  await symlink('versions/app-1.aci', join(dir, 'app.aci'));
+  const fetching = ['fetch', join(dir, 'app.aci'), '--dir', join(dir, 'store')];
+  for (const more of [[], ['--keep-archives']])
+    t.like(await runHere([...fetching, '--insecure-options=image', ...more]), { code: 0 });
+  t.regex(
+    (await runHere(fetching)).stderr,
+    /SIGNATURE_MISSING: there is no signature beside the image: .*\/app\.aci\.asc/,
+  );
+});
+
 test('a signature that is a link to itself is reported in words', async (t) => {
   t.timeout(patience);
   const dir = await temporaryDirectory(t);

@@ -25,7 +25,10 @@ export type FromIngest =
 export type ArchiveSource =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'growing'; readonly path: string; readonly bytes: number; readonly port: MessagePort };
+  | (GrowingFile & { readonly kind: 'growing'; readonly bytes: number; readonly port: MessagePort });
+
+/** Links are followed to a file that a user named, and to no file of ours. */
+export type GrowingFile = { readonly path: string; readonly isNamed?: boolean };
 
 export type IngestLimits = {
   readonly archiveBytes: number;

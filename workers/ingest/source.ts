@@ -38,7 +38,8 @@ export async function openSource(source: ArchiveSource, shown: string): Promise<
     case 'growing': {
       // before the first await, since the port's close event comes only once
       const growth = followGrowth(source.bytes, source.port);
-      const file = await openFile(source.path, shown);
+      const open = source.isNamed ? openNamedFile : openFile;
+      const file = await open(source.path, shown);
       return {
         chunks: () => readChunks(file, shown, async (known) => (await growth.beyond(known)).bytes),
         check: () => growth.check(),

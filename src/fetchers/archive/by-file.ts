@@ -36,7 +36,7 @@ async function readArchive(
   const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // the answer for a file is never 'later'
   const image = context.store.temporaryPath();
   const copy = context.keepArchives ? context.store.temporaryPath() : undefined;
-  const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
+  const ingest = { path, isNamed: !carried, shown: show(path), image, limits: ingestLimits(context.limits) };
   const wanted = { ...(copy !== undefined && { archive: copy }), ...(proven && { signature: proven }) };
   const session = startSession(context.pool, { ...ingest, ...wanted }, bytes, signal);
   session.complete(bytes);
