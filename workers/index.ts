@@ -26,9 +26,8 @@ export const readImage = replying('readImage', async (request, waitedMs) =>
   (await ingestModule()).readImage(request, waitedMs),
 );
 
-const inspectArchiveModule = lazy(() => import('./ingest/ingest.ts'));
 export const inspectArchive = replying('inspectArchive', async (request) =>
-  (await inspectArchiveModule()).inspectArchive(request),
+  (await ingestModule()).inspectArchive(request),
 );
 
 const extractModule = lazy(() => import('./extract/extract.ts'));

@@ -73,8 +73,7 @@ function dependenciesOf(found: Planned): readonly Dependency[] {
   return found.status === 'present' ? found.image.dependencies : (found.manifest?.dependencies ?? []);
 }
 
-/** `present`: the store has the image; `absent`: a fetch would download it. */
-/** What a plan says of one image. */
+/** What a plan says of one image: the store has it (`present`), or a fetch would download it (`absent`). */
 export type PlanStatus = PlanOutcome['status'];
 
 /** What a fetch would do for one request or one dependency. Which facts it has depends on `status`, as in an Outcome. */

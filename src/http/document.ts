@@ -60,7 +60,7 @@ function codingOf({ headers }: FinalResponse): string | undefined {
 
 /** The limit for a body coded with gzip, which makes incompressible data larger. */
 function codedLimit({ name, bytes }: Limit): Limit {
-  return { name, bytes: bytes + (bytes >> 8) + 1024 };
+  return { name, bytes: bytes + Math.ceil(bytes / 256) + 1024 };
 }
 
 async function decode(body: Uint8Array, coding: string, url: string, { name, bytes }: Limit): Promise<Uint8Array> {

@@ -161,10 +161,9 @@ export function createBlobs(
         try {
           await abortable(known, signal);
           return 'present';
-        } catch (error) {
+        } catch {
           if (brought.get(name) === known) brought.delete(name);
-          signal.throwIfAborted();
-          void error; // that of the other image: this one tries it itself
+          signal.throwIfAborted(); // else it is the error of the other image: this one tries it itself
         }
       }
     },

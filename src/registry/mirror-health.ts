@@ -5,7 +5,7 @@ import type { RegistryOptions } from './types.ts';
 const answerMs = 5_000;
 /** A peer that is slower than this is given up, and the next place is asked for the rest. */
 const paceOfPeers = { stallMs: 5_000, minRate: 32 * 1024 };
-/** After this many failures in a row a mirror is not asked for `restMs`. */
+/** After this many failures in a row a mirror is not asked for `pauseMs`. */
 const maxFailures = 3;
 const pauseMs = 60_000;
 

@@ -166,8 +166,7 @@ async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promi
   if (revoked) return { kind: 'revoked', why: 'it is revoked' };
   if (expiry && expiry <= now) return { kind: 'expired', why: `it expired at ${expiry.toISOString()}` };
   const { strictPolicy, weakPolicy } = await import('./openpgp.ts');
-  const { keyFault } = await import('./key-standing.ts');
-  const { checkStanding } = await import('./key-standing.ts');
+  const { checkStanding, keyFault } = await import('./key-standing.ts');
   const keys: readonly (Key | Subkey)[] = certificate.getKeys();
   const maySign = async (key: Key | Subkey, policy: typeof strictPolicy): Promise<boolean> => {
     if (keyFault({ certificate, key }, policy)) return false;

@@ -98,7 +98,7 @@ async function collectRegistryBlobs(
   const isSettled = (digest: string): boolean => {
     const row = registry.blob(digest);
     if (row) return row.owner === null || dead.has(row.owner);
-    return nowMs - changedAtCollectRegistryBlobs(join(layout.registryBlobs, digest)) > partialsOlderThanMs;
+    return nowMs - changedAtMs(join(layout.registryBlobs, digest)) > partialsOlderThanMs;
   };
   const isGarbage = (digest: string): boolean =>
     !registry.isNeeded(digest) && isSettled(digest) && !foreign.has(`sha256:${digest}`);
@@ -118,7 +118,7 @@ function writeIfStale(indexFile: OciIndexFile): void {
   }
 }
 
-function changedAtCollectRegistryBlobs(path: string): number {
+function changedAtMs(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   return stat ? Math.max(stat.mtimeMs, stat.ctimeMs) : Infinity;
 }
