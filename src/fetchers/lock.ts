@@ -79,7 +79,7 @@ export async function fetchLocked(
   const { lock, verifier } = context;
   const held = heldBy(lock, name);
   const found = await fetch(held).catch((error: unknown) => {
-    throw held && isOther(error) ? lockMismatch(held, differenceOf(error), error) : error;
+    throw asMismatch(held, error);
   });
   const { imageId } = found.image;
   if (held && imageId !== held.imageID) throw lockMismatch(held, `it is ${shortId(imageId)}`);
@@ -124,6 +124,11 @@ export function lockMismatch({ reference, ...locked }: Held, what: string, cause
   const id = locked.imageID ?? locked.digest ?? Object.values(locked.platforms ?? {})[0] ?? 'otherwise';
   const message = `the lock file says ${shortId(id)}, but ${what}`;
   return new ImageError('LOCK_MISMATCH', message, { reference }, { cause });
+}
+
+/** The error of an image that the lock has, if it is another one; else the error as it is. */
+export function asMismatch(held: Held | undefined, error: unknown): unknown {
+  return held && isOther(error) ? lockMismatch(held, differenceOf(error), error) : error;
 }
 
 function differenceOf(error: ImageError): string {

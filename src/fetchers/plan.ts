@@ -1,10 +1,11 @@
 import type { ImageReference } from '../image/reference.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { lazy } from '../system/single-flight.ts';
 import { planByFile, planByName, planByUrl } from './archive/plan.ts';
 import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { findById } from './fetch.ts';
 import type { Planned } from './found.ts';
-import { heldBy, nameInLock, pinnedBy } from './lock.ts';
+import { asMismatch, heldBy, nameInLock, pinnedBy } from './lock.ts';
 
 /** Not loaded without registry images. */
 const registryModule = lazy(() => import('./registry/plan.ts'));
@@ -27,17 +28,28 @@ export async function planImage(
     return planByRegistry(context, { ...request, reference }, signal);
   }
   const held = heldBy(context.lock, nameInLock(reference, pin));
-  const asked = held ? { ...request, pin: pinnedBy(held, pin) } : request;
+  const asked = { ...request, reference, ...(held && { pin: pinnedBy(held, pin) }) };
+  return planArchive(context, asked, signal).catch((error: unknown) => {
+    throw asMismatch(held, error);
+  });
+}
+
+async function planArchive(
+  context: FetchContext,
+  request: FetchRequest<Exclude<ImageReference, RegistryReference>>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const { reference } = request;
   switch (reference.kind) {
     case 'file':
-      return planByFile(context, { ...asked, reference }, signal);
+      return planByFile(context, { ...request, reference }, signal);
     case 'id': {
-      const { image, signedBy } = await findById(context, { ...asked, reference }, signal);
+      const { image, signedBy } = await findById(context, { ...request, reference }, signal);
       return { status: 'present', image, ...(signedBy && { signedBy }) };
     }
     case 'name':
-      return planByName(context, { ...asked, reference }, signal);
+      return planByName(context, { ...request, reference }, signal);
     case 'url':
-      return planByUrl(context, { ...asked, reference }, signal);
+      return planByUrl(context, { ...request, reference }, signal);
   }
 }

@@ -97,7 +97,11 @@ export function followResults(options: FollowOptions): ResultFollower {
 
   const read = async (): Promise<readonly FreshResult[]> => {
     const fresh: (FreshResult | undefined)[] = [];
-    for (const field of [...doubted.keys()].slice(0, lookedAtAgain)) fresh.push(await look(field));
+    for (const [field, hash] of [...doubted].slice(0, lookedAtAgain)) {
+      doubted.delete(field);
+      doubted.set(field, hash); // last, so that each has its turn
+      fresh.push(await look(field));
+    }
     for (;;) {
       const least = counted.size;
       const page = await ledger.results(id, next);

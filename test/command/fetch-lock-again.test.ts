@@ -172,6 +172,39 @@ test('plan says what a fetch with the lock file would do', async (t) => {
   t.like(await plan('fresh', '--frozen', other), { code: 10, images: [{ status: 'failed' }] });
 });
 
+test('plan says of another image at a locked URL what a fetch would say, though the store has that image', async (t) => {
+  const { at, fetch, app, origin, replace } = await locking(t);
+  await fetch('first', '--no-deps', app.url);
+  await replace(app);
+  const { body } = origin.routes[app.path] ?? {};
+  const fetched = await fetch('store', '--no-deps', '--lock', at('other.json'), app.url);
+  t.is(fetched.code, 0, fetched.stderr);
+  const environment = {
+    HOME: at('.'),
+    LONGSHORE_INSECURE_OPTIONS: 'image,http',
+    LONGSHORE_LOCK: at('lock.json'),
+    LONGSHORE_PROGRESS: 'none',
+  };
+  const said = async (...args: readonly string[]) => {
+    const asked = ['--dir', at('store'), '--no-deps', '--frozen', ...args, app.url];
+    const [plan, found] = [
+      await runHere(['plan', ...asked], environment),
+      await runHere(['fetch', ...asked], environment),
+    ];
+    return [
+      plan.code,
+      found.code,
+      /[A-Z_]+_MISMATCH/.exec(plan.stdout)?.[0],
+      /[A-Z_]+_MISMATCH/.exec(found.stderr)?.[0],
+    ];
+  };
+  const mismatch = [10, 10, 'LOCK_MISMATCH', 'LOCK_MISMATCH'];
+  t.deepEqual(await said('--store-only'), mismatch);
+  origin.routes[app.path] = { body: body ?? '', etag: '"1"', headers: { 'cache-control': 'max-age=1000' } };
+  await fetch('store', '--no-deps', '--lock', at('third.json'), '--no-store', app.url);
+  t.deepEqual(await said(), mismatch, 'the server says that it has not changed');
+});
+
 test('a lock file of the first form is read, and written in the second', async (t) => {
   const { at, fetch, lock, put, first, reference, options, app, base } = await lockingTag(t);
   const ids = {

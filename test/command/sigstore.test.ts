@@ -140,6 +140,11 @@ test('an image is fetched by an identity and a trusted root, shown with its sign
     new RegExp(`Proof: +sigstore-bundle by ${signer}, over sha256:[0-9a-f]+, log verified`),
   );
 
+  const listed = async (...args: readonly string[]) =>
+    (await longshore('image', 'list', '--fields=verified', '--no-legend', ...args)).stdout.trim();
+  t.is(await listed(), workflow);
+  t.is(await listed('--full'), signer);
+
   const frozen = await longshore(
     'fetch',
     name,

@@ -88,6 +88,8 @@ test('without a key, the keys that discovery finds for the prefix are trusted, e
   t.deepEqual(await trusted(), [ann, bob].toSorted());
   t.is((await trust('--prefix', 'example.com/nobody')).code, 4);
   t.is((await trust('--root')).code, 2);
+  const both = ['--fingerprint', ann, '--skip-fingerprint-review'];
+  t.is((await trust('--prefix', 'example.com/nobody', ...both)).code, 2, 'said before anything is asked for');
   t.is((await runHere(['trust'], environment)).code, 2);
 });
 

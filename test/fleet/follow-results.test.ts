@@ -12,7 +12,7 @@ import { until } from '../helpers/until.ts';
 const key = newSigningKey();
 const image = { image: 'docker://registry.test/app:1', type: 'docker' } as const;
 
-async function open(t: ExecutionContext) {
+async function open(t: ExecutionContext, images = 9) {
   const server = await startRedis(t);
   if (!server) return undefined;
   const address = parseQueueAddress(server.url, '--queue', false);
@@ -22,7 +22,7 @@ async function open(t: ExecutionContext) {
     await ledger[Symbol.asyncDispose]();
     await connection[Symbol.asyncDispose]();
   });
-  const batch = batchOf({ images: Array.from({ length: 9 }, () => image) });
+  const batch = batchOf({ images: Array.from({ length: images }, () => image) });
   const [counted, doubted] = [new Set<number>(), [] as string[]];
   const follower = followResults({
     ...{ ledger, batch, keys: acceptedKey(key) },
@@ -90,4 +90,16 @@ test('what does not count is said once, and looked at again: a worker may put it
   t.true(await ledger.addResult(batch, { field: '4', envelope }, await follower.doubtedAt('4')));
   await until(async () => indexes(await follower.fresh()).includes(4));
   t.deepEqual([...counted], [4]);
+});
+
+test('of many that do not count, each is looked at again', async (t) => {
+  const at = await open(t, 150);
+  if (!at) return;
+  const { ledger, batch, follower, doubted, report, resultOf } = at;
+  for (let index = 0; index < 150; index += 1) await report(index, newSigningKey());
+  await follower.fresh();
+  t.is(doubted.length, 150);
+  const envelope = await signResult(resultOf(149), key);
+  t.true(await ledger.addResult(batch, { field: '149', envelope }, await follower.doubtedAt('149')));
+  t.deepEqual([await follower.fresh(), await follower.fresh()].map(indexes).flat(), [149]);
 });

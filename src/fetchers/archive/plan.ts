@@ -4,6 +4,7 @@ import { ImageError } from '../../errors.ts';
 import type { HttpDocument } from '../../http/contract.ts';
 import { contentLength, mayBeSame } from '../../http/headers.ts';
 import { signaturePath, signatureUrl } from '../../image/apps.ts';
+import { checkExpected } from '../../image/expected.ts';
 import type { FileReference, NameReference } from '../../image/reference.ts';
 import { show, showUrl } from '../../image/show.ts';
 import type { UrlReference } from '../../image/url.ts';
@@ -77,7 +78,7 @@ export async function planByUrl(
   const pinned = await findPinned(context, pin, signal);
   if (pinned) return { status: 'present', image: pinned };
   const source = signatureSource(signature, { kind: 'url', url: signatureUrl(url) });
-  return (await planRemote(context, { key, url, signature: source, expected: {} }, signal)) ?? throwNotInStore(url);
+  return (await planRemote(context, { key, url, signature: source, expected: pin }, signal)) ?? throwNotInStore(url);
 }
 
 /** Statuses of servers without HEAD: nothing is known of the resource then, not even that it is missing. */
@@ -107,7 +108,10 @@ async function planRemote(
       ...(lastModified !== undefined && { 'if-modified-since': lastModified }),
     };
     const head = await getHead(inSlot, { key: request.key, url, conditions }, signal);
-    if (known && head.status === 304) return { status: 'present', image: known.image };
+    if (known && head.status === 304) {
+      checkExpected(known.image, request.expected);
+      return { status: 'present', image: known.image };
+    }
     const signature = await findSignature(inSlot, request, signal);
     const bytesToFetch = await missingBytes(inSlot, url, head);
     const pinned = remote.expected.size;

@@ -1,6 +1,14 @@
 import prettyBytes from 'pretty-bytes';
 
-import { asImageError, type Entry, isTrustName, openKeystore, show, trustName } from '../../../internal.ts';
+import {
+  asImageError,
+  type Entry,
+  isTrustName,
+  openKeystore,
+  parseIdentity,
+  show,
+  trustName,
+} from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { directoriesOf } from '../../options/read.ts';
@@ -72,7 +80,7 @@ export function sizeText(bytes: number): string {
 
 function verifiedText({ verified }: Entry, full: boolean): string {
   if (verified === false) return 'no';
-  return verified.map((fingerprint) => (full ? fingerprint : fingerprint.slice(-16))).join(',');
+  return verified.map((signer) => (full ? signer : (parseIdentity(signer)?.subject ?? signer.slice(-16)))).join(',');
 }
 
 const second = 1000;

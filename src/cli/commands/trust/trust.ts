@@ -34,14 +34,14 @@ export const runTrust: Run = async (io, line) => {
   if (!place) throw usageError(placeless(line.operands.map(({ text }) => text)));
   const rule = await readIdentityRule(line);
   if (rule && named.length > 0) throw usageError('trust either an identity or keys');
+  const fingerprints = new Set(valuesOf(line, 'fingerprint', readFingerprint));
+  if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
+    throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
   await using resources = new AsyncDisposableStack();
   const source = await openKeySource(resources, io, line);
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
   const context = await openTrust(resources, directoriesOf(line, io.environment), warn);
   const locations = named.length > 0 || rule ? named : await findKeys(source, place);
-  const fingerprints = new Set(valuesOf(line, 'fingerprint', readFingerprint));
-  if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
-    throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
   if (isBareHost(place)) warn(bareHost(place));
   const codes: number[] = [];
   const add = async (shown: string, needsReview: boolean, read: () => Promise<Uint8Array>): Promise<void> => {

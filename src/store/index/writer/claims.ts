@@ -38,6 +38,7 @@ export function createClaims(db: DatabaseSync, owners: Owners, { name: self, bea
   const unreleased = new Set<string>();
   const held = new Set<string>();
   let beatTimer: NodeJS.Timeout | undefined;
+  let lateTimer: NodeJS.Timeout | undefined;
 
   const keepBeating = (): void => {
     if (held.size > 0) {
@@ -56,20 +57,26 @@ export function createClaims(db: DatabaseSync, owners: Owners, { name: self, bea
 
   const take = (key: string): boolean => {
     insert.run(key, self);
-    const taken = holder.get(key)?.['owner'] === self;
-    if (taken) unreleased.delete(key);
-    return taken;
+    return holder.get(key)?.['owner'] === self;
+  };
+
+  const released = (key: string): void => {
+    held.delete(key);
+    unreleased.delete(key);
   };
 
   const releaseLate = (): void => {
+    lateTimer = undefined;
     if (unreleased.size === 0) return;
     try {
       withTransaction(db, 'NORMAL', () => unreleased.forEach((key) => remove.run(key, self)));
-      unreleased.clear();
+      unreleased.forEach(released);
+      keepBeating();
     } catch {
-      setTimeout(releaseLate, retryMs).unref();
+      retryLater();
     }
   };
+  const retryLater = (): void => void (lateTimer ??= setTimeout(releaseLate, retryMs).unref());
 
   return {
     run(messages) {
@@ -84,12 +91,15 @@ export function createClaims(db: DatabaseSync, owners: Owners, { name: self, bea
             else if (take(key)) taken.add(message);
           }
         });
-        for (const { task, request } of due) if (task === 'release') held.delete(request.key);
-        for (const { request } of taken) held.add(request.key);
+        for (const { task, request } of due) if (task === 'release') released(request.key);
+        for (const { request } of taken) {
+          unreleased.delete(request.key);
+          held.add(request.key);
+        }
         keepBeating();
       } catch (error) {
         for (const { task, request } of due) if (task === 'release') unreleased.add(request.key);
-        setTimeout(releaseLate, retryMs).unref();
+        retryLater();
         if (due.some(({ task }) => task === 'claim')) throw error;
       }
       return taken;
