@@ -8,12 +8,12 @@ import {
   isOfRegistry,
   parseIdentity,
   show,
+  showUrl,
 } from '../../internal.ts';
 import { describeErrno, isNoEntry } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 
 const later = 'Run again later: what was transferred is kept';
-const checkAddress = 'Check the address';
 const tellServer = 'Tell the operator of the server';
 const authD = 'auth.d of the configuration';
 /** The limits that a user can change. */
@@ -38,7 +38,7 @@ const adviceForQueue: Readonly<Record<ErrorDetails['QUEUE_UNAVAILABLE']['reason'
 };
 
 /** The request, as far as advice depends on it. */
-type Asked = { readonly isOfRegistry: boolean };
+type Asked = { readonly image: string; readonly isOfRegistry: boolean };
 type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => string;
 
 /** Advice for the user, by error code: one sentence without its full stop. */
@@ -164,7 +164,8 @@ export function adviceFor(error: ImageError, request: Pick<AppInput, 'image' | '
   if ('proxy' in details) return adviceForProxy(error);
   const found = Object.hasOwn(advice, code) ? advice[code] : advice.INTERNAL;
   if (typeof found === 'string') return found;
-  const asked = { isOfRegistry: isOfRegistry(request) || /^sha256:/i.test(request.image) };
+  const { image } = request;
+  const asked = { image, isOfRegistry: isOfRegistry(request) || /^sha256:/i.test(image) };
   try {
     return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
   } catch (error) {
@@ -223,8 +224,10 @@ function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
   return 'Fetch it first (without --store-only), or see what is there with: longshore image list';
 }
 
-function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }: Asked): string {
-  const { status } = details;
+function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { image, isOfRegistry }: Asked): string {
+  const { status, url } = details;
+  // a name, or a redirect, leads to an address that the user does not know
+  const checkAddress = showUrl(image) === url ? 'Check the address' : `Check the address: ${show(url, 1000)}`;
   switch (status) {
     case 401:
     case 403:

@@ -22,9 +22,12 @@ const notFound = new ImageError('HTTP_STATUS', 'the server says 404', { url: 'ht
 const failed: Outcome = { reference: 'example.com/a', index: 0, status: 'failed', error: notFound };
 
 test('an error line has the request, the code, the message and the advice, on one line', (t) => {
-  t.is(errorLine(notFound, 'a:1'), 'error: a:1: HTTP_STATUS: the server says 404. Check the address.');
+  t.is(errorLine(notFound, 'https://x'), 'error: https://x/: HTTP_STATUS: the server says 404. Check the address.');
   const hostile = new ImageError('HTTP_STATUS', 'a\nb\u001b[31m\u202e', notFound.details);
-  t.is(errorLine(hostile, 'x\u0007'), 'error: x\\x07: HTTP_STATUS: a\\x0ab\\x1b[31m\\u202e. Check the address.');
+  t.is(
+    errorLine(hostile, 'x\u0007'),
+    'error: x\\x07: HTTP_STATUS: a\\x0ab\\x1b[31m\\u202e. Check the address: https://x/.',
+  );
 });
 
 test('an error line contains no credentials and no query, and a complete registry digest', (t) => {
@@ -35,6 +38,14 @@ test('an error line contains no credentials and no query, and a complete registr
 function advised<C extends ErrorCode>(code: C, details: ErrorDetails[C], reference = 'https://h/a'): string {
   return errorLine(asImageError(new ImageError(code, 'it failed', details)), reference);
 }
+
+test('an address that was not asked for, but found by discovery or a redirect, is in the line', (t) => {
+  const line = (reference: string) =>
+    advised('HTTP_STATUS', { url: 'https://h/aci/app-1.aci', status: 404 }, reference);
+  t.regex(line('example.com/app:1'), / Check the address: https:\/\/h\/aci\/app-1\.aci\.$/);
+  t.regex(line('https://elsewhere/app.aci'), / Check the address: https:\/\/h\/aci\/app-1\.aci\.$/);
+  t.regex(line('https://h/aci/app-1.aci?token=t'), / Check the address\.$/);
+});
 
 test('advice depends on the HTTP status, and on what can help there', (t) => {
   const line = (status: number, reference?: string, url = 'https://h/a') =>
