@@ -5,7 +5,7 @@ import { basename, dirname, join, sep } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { writeError } from '../image/file-error.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
+import { errnoOf, hasNoLinks } from '../system/errno.ts';
 import { holdDirectory } from '../system/held-directory.ts';
 import { syncDirectory } from '../system/write-files.ts';
 import { withWorkDirectory } from './private-directory.ts';
@@ -85,7 +85,7 @@ async function publish(temporary: string, place: string, target: string): Promis
     await unlink(temporary);
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') throw exists(target);
-    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
+    if (!hasNoLinks(error)) throw error;
     await refuseTaken(place, target, false);
     await rename(temporary, place);
   }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
+import { errnoOf, hasNoLinks } from '../system/errno.ts';
 import { isThere, makeDirectories } from '../system/files.ts';
 import { syncDirectory } from '../system/write-files.ts';
 import type { Layout } from './index/protocol.ts';
@@ -79,23 +79,24 @@ async function makeOwnDirectory(path: string): Promise<boolean> {
 async function makeFile(path: string, content: string, mode: number): Promise<boolean> {
   if (await isThere(path)) return false;
   const temporary = `${path}.${randomBytes(8).toString('hex')}`;
-  try {
-    await using file = await open(temporary, 'wx');
+  const write = async (name: string): Promise<void> => {
+    await using file = await open(name, 'wx');
     await file.writeFile(content);
     await file.chmod(mode);
     await file.datasync();
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw error;
-  }
+  };
   try {
-    await link(temporary, path);
+    await write(temporary);
+    await link(temporary, path).catch((error: unknown) => {
+      if (!hasNoLinks(error)) throw error;
+      return write(path); // not renamed: that could replace an index that another process has just made
+    });
     return true;
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
-    await unlink(temporary);
+    await unlink(temporary).catch(() => undefined);
   }
 }
 

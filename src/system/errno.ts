@@ -21,6 +21,11 @@ export function isNoEntry(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '');
 }
 
+/** Whether a hard link failed since the file system has none, as FAT. */
+export function hasNoLinks(error: unknown): boolean {
+  return ['EPERM', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '');
+}
+
 /**
  * The causes of system errors: the path does not exist; something else is there than expected; the path is not valid; no space; no
  * permission; a limit of the process or the machine; a failing disk or any other cause.

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -141,4 +142,32 @@ for (const kind of ['link', 'dangling link', 'file', 'directory'] as const) {
     t.deepEqual(await readdir(outside), ['lock']);
     await rm(join(tmp, 'stray'), { recursive: true });
   });
+}
+
+/** Runs what follows on a file system without hard links, as FAT has none. `-D`: the teardown ends the traced process itself. */
+const withoutLinks = [
+  'strace',
+  '-Dfqq',
+  '-o',
+  '/dev/null',
+  '-e',
+  'trace=link,linkat',
+  '-e',
+  'inject=link,linkat:error=EPERM',
+];
+
+(canTrace() ? test : test.skip)('a file system without hard links holds a store', async (t) => {
+  const dir = await storeDirectory(t);
+  const holder = startStoreProcess(t, ['hold', dir, 'key'], withoutLinks);
+  const directory = dirname(String(JSON.parse((await holder.line()) ?? 'null')));
+  t.deepEqual(await readdir(directory), ['1']);
+
+  const other = startStoreProcess(t, ['tryClaim', dir, 'key']);
+  t.is(await other.line(), 'false', 'it lives');
+  t.true(existsSync(directory));
+});
+
+function canTrace(): boolean {
+  const [program = '', ...options] = withoutLinks;
+  return spawnSync(program, [...options, 'true'], { timeout: 10_000 }).status === 0;
 }

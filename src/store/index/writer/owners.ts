@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
-import { isNoEntry } from '../../../system/errno.ts';
+import { hasNoLinks, isNoEntry } from '../../../system/errno.ts';
 import { isBusy } from '../../store-error.ts';
 import type { Layout } from '../protocol.ts';
 import { clearDirectory, type Cleared, nothing } from './clear-directory.ts';
@@ -189,7 +189,7 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
     renameSync(unlocked, lockPath);
     mkdirSync(path, { mode: 0o700 });
     chmodSync(path, 0o700 | (dirMode & setgid));
-    linkSync(lockPath, join(path, 'lock')); // older versions look here
+    linkIfPossible(lockPath, join(path, 'lock')); // older versions look here
     return {
       name,
       beat: () => {
@@ -210,6 +210,15 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
     rmSync(path, { recursive: true, force: true });
     for (const file of [unlocked, lockPath]) rmSync(file, { force: true });
     throw error;
+  }
+}
+
+/** Only versions that do not know `<owner>.lock` miss this one. */
+function linkIfPossible(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!hasNoLinks(error)) throw error;
   }
 }
 
