@@ -1,3 +1,6 @@
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+
 import { ImageError, isImageError } from '../errors.ts';
 import { storeFileError } from '../image/file-error.ts';
 import { show } from '../image/show.ts';
@@ -48,18 +51,30 @@ export function storeError(error: unknown, path: string): unknown {
   if (isImageError(error)) return error;
   const where = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
   const result = sqliteResult(error);
-  if (result === undefined) return storeFileError(error, where);
-  const limit = limitOfProcess(result);
-  if (limit) return storeFileError(Object.assign(new Error('a limit of the process', { cause: error }), limit), where);
+  if (result === undefined) return isBeyondNumbers(error) ? damagedIndex(path, error) : storeFileError(error, where);
+  const unreported = unreportedErrno(result, where);
+  if (unreported)
+    return storeFileError(Object.assign(new Error('as SQLite had it', { cause: error }), unreported), where);
   const meaning = result === sharedMemorySize ? full : byResult.get(result & 0xff);
   if (!meaning) return isForeignSchema(error) ? foreignIndex(path, error) : error;
   return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
 }
 
-/** Finds the errno that SQLite does not report, from the limits of this process. */
-function limitOfProcess(result: number): { readonly code: string } | undefined {
+/** Finds the errno that SQLite does not report, from the limits of this process and of the disk. */
+function unreportedErrno(result: number, path: string): { readonly code: string } | undefined {
   if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < fewFiles) return { code: 'EMFILE' };
+  if ((result & 0xff) === SQLITE_CANTOPEN && takesNoFile(path)) return { code: 'ENOSPC' };
   return growing.has(result) && isFileSizeLimited() ? { code: 'EFBIG' } : undefined;
+}
+
+/** Whether the file system has inodes, and none is left for another file. */
+function takesNoFile(path: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(dirname(path));
+    return files > 0 && ffree === 0;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether SQLite failed since another connection holds a lock. */
@@ -92,6 +107,13 @@ export function damagedIndex(path: string, cause: unknown): ImageError<'STORE_CO
 export function foreignIndex(path: string, cause?: unknown): ImageError<'STORE_CORRUPT'> {
   const message = `${show(path, 1024)} is not the index of a store, or it is damaged: if the directory is right, ${repair}, which sets it aside`;
   return new ImageError('STORE_CORRUPT', message, { path }, { cause });
+}
+
+/** Node's error for an integer of a row that no number of JavaScript can hold: we never write one. */
+function isBeyondNumbers(error: unknown): boolean {
+  return (
+    error instanceof Error && error.message.startsWith('Value is too large to be represented as a JavaScript number')
+  );
 }
 
 /** SQLite's errors for an index that lacks a table or column which a query names. Otherwise such an error is a bug. */

@@ -58,6 +58,19 @@ testDisk('a disk too small for an index is STORE_FULL', async (t) => {
   t.like(JSON.parse((await process.line()) ?? ''), { writing: 'STORE_FULL', names: [] });
 });
 
+testDisk('a disk without room for one more file is STORE_FULL, and is read', async (t) => {
+  const dir = await storeDirectory(t);
+  const elsewhere = await storeDirectory(t);
+  {
+    await using store = await openStore({ dir: elsewhere });
+    await commitBlob(store);
+  }
+  const mount = `mkdir ${dir}; mount -t tmpfs -o nr_inodes=100 tmpfs ${dir}; cp -a ${elsewhere}/. ${dir}; rm -f ${dir}/index.sqlite-*`;
+  const fill = `i=0; while touch ${dir}/fill-$i 2>/dev/null; do i=$((i+1)); done`;
+  const process = startStoreProcess(t, ['readOnly', dir], mounting(`${mount}; ${fill}`));
+  t.like(JSON.parse((await process.line()) ?? ''), { writing: 'STORE_FULL', names: ['example.com/app'] });
+});
+
 testDisk('a store on a read-only disk can be read and says why it is not written', async (t) => {
   const dir = await storeDirectory(t);
   {

@@ -19,6 +19,7 @@ import {
   imageColumns,
   imageIdOf,
   importPage,
+  numberOf,
   parseImageRow,
   parseProofRow,
   parseRemoteRow,
@@ -118,6 +119,14 @@ export function createLookups(reader: Reader, { index: path, blobs, registryBlob
     async checkIndex() {
       const found = (await reader.prepare('PRAGMA integrity_check(1)').get())?.['integrity_check'] ?? 'ok';
       if (found !== 'ok') throw damagedIndex(path, new Error(String(found)));
+      const requireRows = (sql: string, parse: (row: Row) => unknown): Promise<undefined> =>
+        reader.prepare(sql).find((row) => void parsingRows(path, parse)(row));
+      await requireRows('SELECT * FROM proofs', parseProofRow);
+      await requireRows('SELECT * FROM remotes', parseRemoteRow);
+      await requireRows(
+        'SELECT (SELECT lineage FROM generation) lineage, (SELECT number FROM generation) number',
+        (row) => [textOf(row, 'lineage'), numberOf(row, 'number')],
+      );
     },
     async getRemote(url) {
       const row = await remoteOf.get(hashKey(url));

@@ -1,8 +1,10 @@
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { prepareBlob } from '../../helpers/blob.ts';
 import { damageFile } from '../../helpers/damage.ts';
 import { namesInIndex, putRegistryImage } from '../../helpers/registry-image.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -105,3 +107,40 @@ test('whatever page of the index is overwritten, a repair lists every image agai
     t.regex(stdout, /^checked 8 images \([^)]*\): all sound\n$/, `page ${page}`);
   }
 });
+
+for (const change of [
+  'UPDATE images SET size = 9223372036854775807',
+  'UPDATE images SET imported_at = -9223372036854775807',
+  'UPDATE generation SET number = 9007199254740993',
+  'DELETE FROM generation',
+  "UPDATE proofs SET signers = '{}'",
+  "UPDATE proofs SET facts = 'null'",
+  "UPDATE remotes SET image = 'x'",
+]) {
+  test(`a value that is never written is told of and mended, and no fault of the program: ${change}`, async (t) => {
+    const { store } = await storeContext(t);
+    const image = (...args: string[]) => runHere(['image', ...args, '--dir', store.dir]);
+    const proof = {
+      kind: 'openpgp',
+      bytes: Buffer.of(1),
+      digests: [],
+      covers: `sha256:${key}`,
+      signedBy: [key],
+    } as const;
+    const { imageId } = await store.commit({ ...(await prepareBlob(store)), proofs: [proof] });
+    await store.putRemote('https://example.com/app.aci', { imageId, maxAgeMs: 1, checkedAtMs: 1 });
+    await store.close();
+    {
+      using db = new DatabaseSync(join(store.dir, 'index.sqlite'));
+      db.exec(change);
+    }
+    const told = await image('verify');
+    t.is(told.code, 8, told.stderr);
+    t.regex(told.stdout, /index-lost/);
+
+    const { code, stderr } = await image('verify', '--repair');
+    t.is(code, 0, stderr);
+    t.regex(stderr, /the index was damaged and is now /);
+    t.is((await image('verify')).code, 0);
+  });
+}

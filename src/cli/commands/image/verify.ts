@@ -61,7 +61,10 @@ export const verify: Subcommand = (line, io) => {
       const keepsBlobs = setAside !== undefined || (relisted?.count ?? 0) > 0 || (relisted?.kept ?? []).length > 0;
       const repair = changes ? { nowMs: Date.now(), refetch, keepsBlobs } : undefined;
       const failures: Failure[] = [];
-      if (!repair && asked.length === 0) failures.push(...(await ociIndexFailures(store)));
+      if (!repair && asked.length === 0) {
+        await store.checkIndex(); // a repair did so when it opened the store
+        failures.push(...(await ociIndexFailures(store)));
+      }
       const what = asked.length === 0 ? everything(store) : await named(store, asked, failures);
       const request = {
         ...what,
