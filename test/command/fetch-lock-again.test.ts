@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -309,4 +309,28 @@ test('dependencies are locked like requests, whoever asks for them', async (t) =
   const { code, stderr } = await fetch('fresh', '--frozen', 'example.com/app:1');
   t.is(code, 10, stderr);
   t.regex(stderr, /DEPENDENCY_FAILED: it needs example\.com\/base.*LOCK_MISMATCH/);
+});
+
+test('an archive whose digest is locked is resumed without a validator, and comes from the start where other bytes were there', async (t) => {
+  const { fetch, origin } = await locking(t);
+  const { path, bytes, imageId } = await origin.publish({
+    name: 'example.com/large',
+    files: { data: randomBytes(900_000) },
+  });
+  await fetch('store', `${origin.url}${path}`);
+  const interrupt = async (store: string, sent: Buffer): Promise<string> => {
+    origin.routes[path] = { body: sent, cutAfter: 600_000 };
+    const { code, stderr } = await fetch(store, '--frozen', `${origin.url}${path}`);
+    t.is(code, 7, stderr);
+    origin.routes[path] = { body: bytes };
+    const { code: again, stdout } = await fetch(store, '--frozen', `${origin.url}${path}`);
+    t.is(again, 0);
+    return stdout.trim();
+  };
+  t.is(await interrupt('fresh', bytes), imageId);
+  t.regex(String(origin.requests.at(-1)?.headers.range), /^bytes=[1-9]\d+-$/);
+  t.is(origin.requests.at(-1)?.headers['if-range'], undefined);
+  const before = origin.served(path);
+  t.is(await interrupt('other', Buffer.concat([bytes.subarray(0, 500_000), randomBytes(500_000)])), imageId);
+  t.is(origin.served(path), before + 3);
 });

@@ -64,7 +64,7 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Received> {
   const { store, pool, http, limits, onEvent } = context;
-  const { key, url, from = url, known } = request;
+  const { key, url, from = url, known, expected } = request;
   const isAgain = mixed.value;
   const image = store.temporaryPath();
   const archive = context.keepArchives ? store.temporaryPath() : undefined;
@@ -80,12 +80,12 @@ async function attempt(
       }),
   });
   const onDisk = known !== undefined || signature === 'later';
+  const immutable = expected.held?.digest !== undefined; // any server has these bytes, or they are refused
   const { onDependencies } = context;
   const verify = async () =>
-    request.signature && signature instanceof Uint8Array
-      ? context.verifier?.trustBeforehand(request.expected.name)
-      : undefined;
-  const sink = await openArchiveSink({ store, pool, url, ingest, verify, onDisk, archive, onDependencies }, signal);
+    request.signature && signature instanceof Uint8Array ? context.verifier?.trustBeforehand(expected.name) : undefined;
+  const body = { onDisk, immutable, archive, onDependencies };
+  const sink = await openArchiveSink({ store, pool, url, ingest, verify, ...body }, signal);
   const ingestFailure = new AbortController();
   sink.failed.catch((error: unknown) => ingestFailure.abort(error));
   let size: { readonly total?: number } = {};
@@ -100,6 +100,7 @@ async function attempt(
         sink,
         ...(known && { known }),
         ...(ranges && { ahead: ranges }),
+        immutable,
         observer: createObserver(context, key),
         onStart: async ({ total, resumedFrom, goesOn = false }) => {
           mixed.value = resumedFrom > 0;
@@ -120,7 +121,7 @@ async function attempt(
     onEvent({ type: 'download-finished', key, url: showUrl(from), bytes: downloaded.bytes });
     const ingested = await sink.finish();
     const proof = await collectProof(context, request, signature, ingested, sink.path, signal);
-    const checked = await check(context, { key, ingested, image, expected: request.expected, proof });
+    const checked = await check(context, { key, ingested, image, expected, proof });
     const { freshness, transferred } = downloaded;
     return { kind: 'received', checked, bytesDownloaded: transferred, freshness, download: sink };
   } catch (error) {

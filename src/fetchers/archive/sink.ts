@@ -40,6 +40,8 @@ type ArchiveSinkOptions = {
   readonly verify: () => Promise<IngestRequest['verify']>;
   /** The body must be in a file, also if it is small. */
   readonly onDisk: boolean;
+  /** The digest of the body is known in advance: what has come is kept for the next run without a validator, too. */
+  readonly immutable: boolean;
   /** A name for the file of a small body, if the store is to keep the archive: that of a large one is there already. */
   readonly archive: string | undefined;
   readonly onDependencies: SessionRequest['onDependencies'];
@@ -47,7 +49,7 @@ type ArchiveSinkOptions = {
 
 /** @param signal - ends a running ingest. */
 export async function openArchiveSink(
-  { store, pool, url, ingest, verify, onDisk, archive, onDependencies }: ArchiveSinkOptions,
+  { store, pool, url, ingest, verify, onDisk, immutable, archive, onDependencies }: ArchiveSinkOptions,
   signal: AbortSignal,
 ): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
@@ -150,7 +152,8 @@ export async function openArchiveSink(
     },
     async close() {
       await endSession();
-      await (partial.bytes > 0 && partial.validator ? partial.close() : partial.discard());
+      const isOfUse = partial.bytes > 0 && (immutable || partial.validator);
+      await (isOfUse ? partial.close() : partial.discard());
     },
   };
 }
