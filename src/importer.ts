@@ -9,6 +9,7 @@ import { show } from './image/show.ts';
 import type { ImportSource } from './import/receive.ts';
 import type { ActionOptions, BatchResult, ImportCall } from './options.ts';
 import { choicesOf, parseApps } from './parse-apps.ts';
+import type { Claim } from './store/store.ts';
 
 /**
  * Reads an archive, and keeps its images as those of a registry are kept: checked in the same way, by the signatures that are in the archive.
@@ -53,6 +54,7 @@ async function importInto(
   const { bundledEvidence } = await import('./import/bundled.ts');
   const { store, onEvent } = context;
   const shown = show(source.kind === 'pipe' ? source.name : source.path, 1000);
+  await using _turn = await takeTurn(context, shown, signal);
   const selection = { wanted, as, choices: choicesOf(options) };
   /** Of a layout only what is wanted is read: it may be that of a whole store. */
   const chosen = async (): Promise<ImportSource> => {
@@ -90,6 +92,19 @@ async function importInto(
   });
   if (!signal.aborted) await store.discardBlobs(added); // what no image needs
   return totals;
+}
+
+/**
+ * One import into a store at a time: what no image needs in the end is removed by the one that has brought it, and another one may have
+ * found it there and count on it.
+ */
+async function takeTurn({ store, onEvent }: FetchContext, shown: string, signal: AbortSignal): Promise<Claim> {
+  const key = 'image import';
+  const free = await store.tryClaim(key);
+  if (free) return free;
+  const warn = (message: string): void => void onEvent({ type: 'warning', message: `${shown}: ${message}` });
+  warn('another import into this store is waited for');
+  return store.claim(key, signal, (what) => warn(`the other import does not respond, it may be stopped: ${what}`));
 }
 
 /** @throws ARCHIVE_UNREADABLE for an image archive that is not in a file, which may have to be read twice */

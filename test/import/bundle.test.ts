@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -14,7 +15,7 @@ import {
 import { adviceFor } from '../../src/cli/output/advice.ts';
 import { hasCode } from '../../src/errors.ts';
 import type { Digest } from '../../src/image/digest.ts';
-import type { Keystore } from '../../src/internal.ts';
+import type { Keystore, Store } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { blobsOf, type Files, layoutOf, layoutOfImages, makeImage, named, tarOf } from '../helpers/carried.ts';
 import { createCosignKey, payloadOf, trustCosignKey } from '../helpers/cosign.ts';
@@ -218,6 +219,34 @@ test('an archive is verified as it was transferred, and kept so where that is as
   t.deepEqual(archive && (await readFile(archive.path)), aci.bytes);
   t.is(archive?.signatures.length, 1);
   t.deepEqual(statusOf(await take(tar, { images: ['example.com/aci:1'] })), [`${aciName} present`]);
+});
+
+test('two imports into one store take turns: what the first removes in the end, the second may count on', async (t) => {
+  const { take, store, warnings } = await openVerifying(t);
+  const tar = await tarOf(await signedArchive());
+  const [received, discarded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let second: ReturnType<typeof take> | undefined;
+  const afterwards: Store = {
+    ...store,
+    async getImage(imageId) {
+      received.resolve(); // it has found all blobs
+      await discarded.promise;
+      return store.getImage(imageId);
+    },
+  };
+  const first: Store = {
+    ...store,
+    async discardBlobs(digests) {
+      await store.remove(aci.imageId);
+      second = take(tar, { store: afterwards });
+      await Promise.race([received.promise, setTimeout(300)]);
+      await store.discardBlobs(digests);
+      discarded.resolve();
+    },
+  };
+  t.deepEqual(statusOf(await take(tar, { store: first })), [`${aciName} fetched`]);
+  t.deepEqual(statusOf((await second) ?? []), [`${aciName} fetched`]);
+  t.regex(warnings.join(), /another import into this store is waited for/);
 });
 
 test('an archive whose signature cannot be judged is refused, unless images are not checked', async (t) => {
