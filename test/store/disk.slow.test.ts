@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import test from 'ava';
 
@@ -108,3 +109,26 @@ const isRoot = process.getuid?.() === 0;
   );
   t.like(JSON.parse((await other.line()) ?? ''), { writing: 'STORE_READ_ONLY', names: ['example.com/app'] });
 });
+
+/** Fails the second sync of a log: the first one is that of its head, when a process begins to write it. `-D`: as in owners.slow.test.ts. */
+const failingSync = (log: string): readonly string[] => [
+  ...['strace', '-Dfqq', '-o', '/dev/null', '-P', log, '-e', 'trace=fsync,fdatasync'],
+  ...['-e', 'inject=fsync,fdatasync:error=EIO:when=2'],
+];
+const canTrace = spawnSync('strace', [...failingSync('/').slice(1), 'true'], { timeout: 10_000 }).status === 0;
+
+(canTrace ? test : test.skip)(
+  'a blob stays if its row could not be synced: the row may come back after a kill',
+  async (t) => {
+    const dir = await storeDirectory(t);
+    await (await openStore({ dir })).close();
+    const process = startStoreProcess(t, ['umask', dir, '022'], failingSync(join(dir, 'index.sqlite-wal')));
+    t.is(await process.line(), undefined, 'it committed');
+    t.is((await readdir(join(dir, 'blobs', 'sha512'))).length, 1);
+
+    await using store = await openStore({ dir });
+    for await (const { imageId } of store.images()) t.is(await store.blobState(imageId), 'intact');
+    await store.collect({ nowMs: Date.now(), partialsOlderThanMs: 0 });
+    t.deepEqual(await Array.fromAsync(store.unreferenced()), []);
+  },
+);

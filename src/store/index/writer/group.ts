@@ -14,7 +14,7 @@ import {
   removeFile,
 } from './place-files.ts';
 import type { KnownBlob } from './registry-rows.ts';
-import { trySavepoint, withTransaction } from './transaction.ts';
+import { isInDoubt, trySavepoint, withTransaction } from './transaction.ts';
 
 /** A group waits for at most this long, unless it must, and has at most this many items. */
 const maxWaitMs = 20;
@@ -92,10 +92,11 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   const placed = new Map<GroupMessage, Placed>();
   // A power cut may lose the row of a registry blob before an image needs it: then it is downloaded once more.
   const lists = messages.some(({ task }) => task === 'commit' || task === 'relist' || task === 'commitRegistryImage');
-  let hasBegun = false;
+  /** Whether files of ours may be in their places, and none of them in the index. */
+  let areOurs = false;
   try {
     withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
-      hasBegun = true;
+      areOurs = true;
       placeFiles(context, placing, placed, failures);
       for (const message of messages) {
         if (failures.has(message)) continue;
@@ -104,12 +105,13 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
       }
     });
   } catch (error) {
+    areOurs &&= !isInDoubt(error);
     for (const message of messages) failures.set(message, failures.get(message) ?? error);
   }
   for (const message of placing) {
     if (!failures.has(message)) continue;
     removeFile(message);
-    if (hasBegun) giveBack(context, message, placed.get(message)); // else nothing was renamed, and who has the lock may keep it
+    if (areOurs) giveBack(context, message, placed.get(message)); // else who has the lock may keep them, or the log lists them
   }
   return failures;
 }

@@ -25,6 +25,17 @@ export function withTransaction<T>(db: DatabaseSync, durability: Durability, wor
   }
 }
 
+/** SQLITE_IOERR_FSYNC */
+const syncFailed = 1034;
+
+/**
+ * Whether a transaction that failed may take place later: the log has all of it and could not be synced. If the process is killed before
+ * the next one is written over it, whoever opens the index finds it there.
+ */
+export function isInDoubt(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === syncFailed;
+}
+
 /**
  * Runs `work` under the write lock, for reading and for changes of files. Nothing is written to the index, so it needs
  * no space.
