@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -108,6 +108,22 @@ test('a push tells what was sent, and the refusal of its target', async (t) => {
   t.is(value('longshore_run_complete'), 1);
   t.like(all('longshore_run_complete')[0]?.[0], { command: 'push', run: 'push' });
   t.is((await read('fetch.prom')).value('longshore_sent_bytes_total', { host: registry.host }), 0);
+});
+
+test('a symbolic link is followed, also to a file that is not there yet; where that cannot be written is what counts', async (t) => {
+  const { run, at } = await opened(t);
+  await mkdir(at('data'));
+  await symlink('data/run.prom', at('link.prom'));
+  await symlink('link.prom', at('second.prom'));
+  for (let time = 0; time < 2; time += 1) {
+    t.is((await run('fetch -f /dev/null --metrics second.prom')).code, 0);
+    t.true((await lstat(at('link.prom'))).isSymbolicLink());
+    t.regex(await readFile(at('data/run.prom'), 'utf8'), /^longshore_run_complete/m);
+  }
+  await symlink('none/run.prom', at('lost.prom'));
+  const { code, stderr } = await run('fetch -f /dev/null --metrics lost.prom');
+  t.is(code, 2);
+  t.regex(stderr, /--metrics: cannot write "lost\.prom": ENOENT/);
 });
 
 test('a file that cannot be written, or is used otherwise, is refused before anything is asked or fetched', async (t) => {

@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fchmodSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { access, constants, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
@@ -76,7 +86,7 @@ export async function requireWritable(path: string, option: string): Promise<str
     if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
     if (found) await access(path, constants.W_OK);
     // it is written there first, under another name
-    if (!found || found.isFile()) await access(`${dirname(path)}/.`, constants.W_OK);
+    if (!found || found.isFile()) await access(`${dirname(targetOf(path))}/.`, constants.W_OK);
   } catch (error) {
     if (isImageError(error)) throw error;
     throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, option);
@@ -120,7 +130,7 @@ export function writeOutput(
 ): ImageError | undefined {
   let temporary: string | undefined;
   try {
-    const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
+    const target = targetOf(path);
     const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
     // A short name, so that it is possible for the longest name of a target, too.
     if (isPlain) temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
@@ -137,6 +147,13 @@ export function writeOutput(
     if (temporary !== undefined) removeIfThere(temporary);
     return isImageError(error) ? error : outputFailed(`${what} ${show(path)}`, error);
   }
+}
+
+/** The file that a path leads to, through symbolic links; it need not be there yet. @throws errors of the system */
+function targetOf(path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })) return realpathSync(path);
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
+  return targetOf(resolve(realpathSync(dirname(path)), readlinkSync(path)));
 }
 
 /**
