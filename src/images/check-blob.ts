@@ -7,7 +7,7 @@ import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
-import { openOwnFile, stampText } from '../system/files.ts';
+import { openOwnFile, stampFile, stampText } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 
 const debug = debugLog('images');
@@ -47,6 +47,17 @@ export async function checkBlob(
     if (hasCode(error, 'FILE_UNREADABLE')) return 'unreadable';
     throw error;
   }
+}
+
+/** Whether a repair leaves a damaged blob where it is: it may be good, or it is good and only the index has another size for it. */
+export async function mayBeGood(
+  context: ImagesContext,
+  { id, problem }: Pick<ListedBlob, 'id'> & { readonly problem: BlobProblem },
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (problem !== 'wrong size') return problem === 'unreadable';
+  const found = stampFile(blobPathOf(context.store, id));
+  return found !== undefined && (await checkBlob(context, { id, size: found.size }, signal)) === undefined;
 }
 
 /** As checkBlob, but throws. @throws STORE_CORRUPT with the path of the blob. */

@@ -56,7 +56,7 @@ const limits = { ...defaultLimits, archive: Number.MAX_SAFE_INTEGER, unpacked: N
 async function relistBlobs(context: ImagesContext, width: number, signal: AbortSignal): Promise<ReadonlySet<ImageId>> {
   const listed = new Set<ImageId>();
   const visit = async (path: string): Promise<void> => {
-    const imageId = await relist(context, path, signal);
+    const imageId = await relistImage(context, path, signal);
     if (imageId !== undefined) listed.add(imageId);
   };
   await inParallel(context.store.unreferenced(), width, visit, signal);
@@ -98,7 +98,7 @@ export async function remakeImage(
   try {
     const made = await abortable(pool.run('ingest', request), signal);
     if (made.imageId === image.imageId && made.digest === digest) {
-      await store.commit({ path, stamp: made.stamp, image, manifest: made.manifest });
+      await store.commit({ path, stamp: made.stamp, image: { ...image, size: made.size }, manifest: made.manifest });
       return true;
     }
     await rm(path, { force: true });
@@ -115,7 +115,12 @@ function isNoImage(error: unknown, path: string): boolean {
   return hasCode(error, 'STORE_CORRUPT') && error.details.path === path;
 }
 
-async function relist({ store, pool }: ImagesContext, path: string, signal: AbortSignal): Promise<ImageId | undefined> {
+/** Lists the image in a blob that has no row. @returns undefined if it is no image, or not the one of its name */
+export async function relistImage(
+  { store, pool }: ImagesContext,
+  path: string,
+  signal: AbortSignal,
+): Promise<ImageId | undefined> {
   const found = stampFile(path);
   if (!found) return undefined;
   try {

@@ -2,7 +2,7 @@ import type { Digest } from '../image/digest.ts';
 import type { BlobRow, RegistryImage, StoredBlob } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
-import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
+import { type BlobProblem, checkBlob, type ImagesContext, inParallel, mayBeGood } from './check-blob.ts';
 import { type Entry, imageEntry, registryEntry } from './list.ts';
 
 export type Repair = {
@@ -106,7 +106,8 @@ async function settle(
   if (!repair) return found.map((blob) => damageOf(blob, false));
   const { store } = context;
   // first, since a fetch may use a listed blob without hashing it
-  for (const { digest, problem } of found) await store.dropBlob(digest, { keepsFile: problem === 'unreadable' });
+  for (const { digest, problem } of found)
+    await store.dropBlob(digest, { keepsFile: await mayBeGood(context, { id: digest, problem }, signal) });
   const lost = new Map(found.flatMap(({ images }) => images.map((image) => [image.reference, image])));
   const back = new Set<string>();
   for (const image of lost.values()) {

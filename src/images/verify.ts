@@ -2,9 +2,9 @@ import { hasCode } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
-import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
+import { type BlobProblem, checkBlob, type ImagesContext, inParallel, mayBeGood } from './check-blob.ts';
 import { imageEntry } from './list.ts';
-import { remakeImage } from './relist.ts';
+import { relistImage, remakeImage } from './relist.ts';
 import { type BlobDamage, type BlobsRequest, type Repair, verifyBlobs } from './verify-blobs.ts';
 
 type ImageDamage = {
@@ -103,9 +103,12 @@ async function examineImage(
   if (await remakeImage(context, image, signal))
     return { kind: 'image', image, problem, repaired: await isSound(context, imageId, signal) };
   // first, since a fetch may use a listed blob without hashing it
-  await store.remove(imageId, { keepsFile: problem === 'unreadable' });
-  const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));
-  return { kind: 'image', image, problem, repaired };
+  const keepsFile = await mayBeGood(context, { id: imageId, problem }, signal);
+  await store.remove(imageId, { keepsFile });
+  const isBack =
+    (await repair.refetch?.(imageEntry(image))) === true ||
+    (keepsFile && (await relistImage(context, store.blobPath(imageId), signal)) !== undefined);
+  return { kind: 'image', image, problem, repaired: isBack && (await isSound(context, imageId, signal)) };
 }
 
 async function isSound(context: ImagesContext, imageId: ImageId, signal: AbortSignal): Promise<boolean> {

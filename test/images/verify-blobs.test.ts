@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setImmediate } from 'node:timers/promises';
 
 import test from 'ava';
 
@@ -118,6 +120,23 @@ test('a blob that no image needs is unreferenced; a damaged one is removed by a 
   t.deepEqual((await verify(context)).damaged.map(summary), [[loose, 'wrong hash', false]]);
   t.deepEqual((await verify(context, { nowMs: Date.now() })).damaged.map(summary), [[loose, 'wrong hash', true]]);
   t.deepEqual((await verify(context)).damaged, []);
+});
+
+test('a file is kept that is what its name says and of another size than the index has; an image is listed again from it', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const image = await putImage(store, { name: 'example.com/app', size: 4000 });
+  const { blobs } = await putRegistryImage(store);
+  {
+    using db = new DatabaseSync(join(store.dir, 'index.sqlite'));
+    db.exec('UPDATE images SET size = -1; UPDATE blobs SET size = size + 1');
+  }
+  await setImmediate(); // what is read in one turn is one state of the index
+  const { damaged } = await verify(context, { nowMs: Date.now() });
+  t.deepEqual(new Set(damaged.map(({ problem }) => problem)), new Set(['wrong size']));
+  t.deepEqual((await readdir(join(store.dir, 'blobs/sha256'))).length, blobs.length);
+  t.like(await store.getImage(image.imageId), { size: image.size, verified: false });
+  t.is(await store.blobState(image.imageId), 'intact');
 });
 
 test('a repair records a sound blob whose times changed, so that the next fetch uses it', async (t) => {
