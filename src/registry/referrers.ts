@@ -229,13 +229,18 @@ export function isUnfit(error: unknown): error is ImageError {
   return isImageError(error) && /^(?:LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code);
 }
 
-/** The query of the next page, which must be one of the same list. @see RFC 8288 */
+/**
+ * The query of the next page, which must be one of the same list: the rest of its URL is not used. A registry behind a proxy may say http
+ * for itself, or a port of its own.
+ *
+ * @see RFC 8288
+ */
 export function nextPage(link: string | undefined, url: string, path: string): string | undefined {
   const [, target] = /<([^<>]*)>\s*;[^<]*\brel="?next"?/i.exec(link ?? '') ?? [];
   if (target === undefined) return undefined;
   const next = URL.parse(target, url);
   const [list = ''] = path.split('?');
-  if (next?.origin === new URL(url).origin && next.pathname.replace(/%3a/gi, ':').endsWith(`/${list}`))
+  if (next?.hostname === new URL(url).hostname && next.pathname.replace(/%3a/gi, ':').endsWith(`/${list}`))
     return next.search;
   const message = `the next page of a list is said to be elsewhere: ${show(target)}`;
   throw new ImageError('MANIFEST_INVALID', message, { field: 'Link' });

@@ -11,7 +11,12 @@ const url = `https://registry.example/v2/app/${path}`;
 
 test('the next page of a list is one of the same list at the same registry, however the link is written', (t) => {
   const query = '?n=1&last=x';
-  for (const target of [query, `/v2/app/${path}${query}`, url + query, `${url.replace(':a', '%3Aa')}${query}`])
+  const ofItself = [
+    url + query,
+    `http${url.slice('https'.length)}${query}`,
+    `${url.replace('/v2', ':5000/v2')}${query}`,
+  ];
+  for (const target of [query, `/v2/app/${path}${query}`, ...ofItself, `${url.replace(':a', '%3Aa')}${query}`])
     for (const link of [`<${target}>; rel="next"`, `<${target}>;rel=next`, `<${target}>; title="x"; rel="next"`])
       t.is(nextPage(link, url, `${path}?n=1`), query, link);
   for (const link of [undefined, '', 'next', `<${url}>`, `<${url}>; rel="first"`])
