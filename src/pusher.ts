@@ -13,7 +13,14 @@ import type { FetchSettings } from './options.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import type { PushContext } from './push/context.ts';
 import type { PushRequest } from './push/push-batch.ts';
-import { type Destination, parseDestination, requireDistinct, targetOf } from './push/targets.ts';
+import {
+  type Destination,
+  newTargetRegistry,
+  parseDestination,
+  requireDistinct,
+  type TargetRegistry,
+  targetOf,
+} from './push/targets.ts';
 import type { RegistryImage } from './store/registry-store.ts';
 import type { Store } from './store/store.ts';
 
@@ -107,6 +114,7 @@ export function createPusher(options: PusherOptions): Pusher {
   const pool = options.pool ?? openHashingPool(options);
   const context = openContext({ ...options, pool }, batches.onEvent);
   batches.throwIfFailed();
+  const registries = new Map<string, TargetRegistry>();
   const closed = [context.store.closed, pool.closed];
   let closing: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
@@ -117,7 +125,9 @@ export function createPusher(options: PusherOptions): Pusher {
   const close = (): Promise<void> => (closing ??= shut());
   return {
     pushImages: (images, call) =>
-      batches.run({ signal: call.signal, closed }, (batch) => pushAll(context, options, [...images], call, batch)),
+      batches.run({ signal: call.signal, closed }, (batch) =>
+        pushAll({ context, registries }, options, [...images], call, batch),
+      ),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -132,7 +142,7 @@ function openHashingPool(options: PusherOptions): Pool {
 }
 
 async function pushAll(
-  context: OpenContext,
+  { context, registries }: { readonly context: OpenContext; readonly registries: Map<string, TargetRegistry> },
   { failFast = false }: PusherOptions,
   images: readonly (string | PushInput)[],
   call: PushCall,
@@ -141,11 +151,13 @@ async function pushAll(
   const destination = parseDestination(call.to, 'to');
   const requests = await selectRequests(context.store, images, call, destination);
   const { pushBatch } = await import('./push/push-batch.ts'); // loads zod, which no other command on the store needs
+  const registry = registries.get(destination.host) ?? newTargetRegistry();
+  registries.set(destination.host, registry);
   const outcomes: PushOutcome[] = [];
   const totals = await context.withBatch({ onEvent }, async (own) =>
     pushBatch(requests, {
       context: await pushContextOf(own),
-      ...{ target: call.to, noOverwrite: call.noOverwrite ?? false, dryRun: call.dryRun ?? false },
+      ...{ target: call.to, registry, noOverwrite: call.noOverwrite ?? false, dryRun: call.dryRun ?? false },
       ...{ failFast, signal, cancelledBy },
       onOutcome(outcome) {
         outcomes[outcome.index] = outcome;

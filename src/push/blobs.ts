@@ -1,9 +1,11 @@
 import type { PushTotals } from '../events/push.ts';
 import type { Digest } from '../image/digest.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
+import { setNewest } from '../system/bounded-map.ts';
 import { abortable } from '../system/single-flight.ts';
 import { createObserver, type PushContext, type PushRepository, type PushStep } from './context.ts';
 import { hasBlob, mountBlob, type UploadSession } from './target-registry.ts';
+import type { TargetRegistry } from './targets.ts';
 import { uploadBlob } from './upload-blob.ts';
 
 /** How a blob came into a repository. */
@@ -27,22 +29,26 @@ export type Blobs = {
   noteThere(repository: string, blobs: readonly StoredBlob[]): void;
 };
 
-/** @param sums - where bytes and blobs are counted. */
+/** So many blobs of a registry are remembered. */
+const rememberedBlobs = 65_536;
+
+/**
+ * @param target - what other batches know of the registry, and learn from this one.
+ * @param sums - where bytes and blobs are counted.
+ */
 export function createBlobs(
   context: PushContext,
+  target: TargetRegistry,
   sums: { -readonly [N in 'bytesUploaded' | 'blobsUploaded' | 'blobsMounted']: PushTotals[N] },
 ): Blobs {
-  /** For each blob, the first repository that gets it; undefined once that has failed. */
-  const first = new Map<Digest, Promise<string | undefined>>();
-  /** For each blob, a repository that had it before. */
-  const there = new Map<Digest, string>();
+  const { first, chunking } = target;
   /** Blobs by repository, for images that share both. */
   const brought = new Map<string, Promise<Brought>>();
   /** The registry mounts nothing, so that it need not be asked again. */
   let mountsNothing = false;
-  const chunking = { isRefused: false };
-  /** Whether the registry finds a blob that is mounted from the repository itself; undefined before it was tried. */
-  let findsByMount: boolean | undefined;
+
+  const remember = (digest: Digest, repository: Promise<string | undefined>): void =>
+    setNewest(first, digest, repository, rememberedBlobs);
 
   const inSlot = <T>(
     { key, place }: BlobAsker,
@@ -83,9 +89,9 @@ export function createBlobs(
     const mounted = await mountBlob(context, step, blob, from, signal);
     if (mounted === true) sums.blobsMounted += 1;
     mountsNothing = mounted === undefined;
-    if (mounted === true && findsByMount === undefined) {
-      findsByMount = false; // until it is known, for all others
-      findsByMount = (await mountBlob(context, step, blob, step.place.repository, signal)) === true;
+    if (mounted === true && target.findsByMount === undefined) {
+      target.findsByMount = false; // until it is known, for all others
+      target.findsByMount = (await mountBlob(context, step, blob, step.place.repository, signal)) === true;
     }
     return mounted || undefined;
   };
@@ -106,21 +112,20 @@ export function createBlobs(
     inSlot(asker, signal, async (step) => {
       const mounted = await tryMount(step, blob, from, signal);
       if (mounted === true) return 'mounted';
-      if (await hasBlob(context, step, blob, signal)) return 'present';
-      return upload(step, asker, blob, signal, mounted);
+      const isThere = await hasBlob(context, step, blob, signal);
+      if (!isThere) await upload(step, asker, blob, signal, mounted);
+      remember(blob.digest, Promise.resolve(asker.place.repository)); // rather than one that does not have it
+      return isThere ? 'present' : 'uploaded';
     });
 
-  const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {
-    const known = there.get(blob.digest);
-    if (known !== undefined && known !== asker.place.repository) return mount(asker, blob, known, signal);
-    return inSlot(asker, signal, async (step) => {
+  const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
+    inSlot(asker, signal, async (step) => {
       const { mountFrom } = asker;
-      if (findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
+      if (target.findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
       if (await hasBlob(context, step, blob, signal)) return 'present';
       const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
       return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
     });
-  };
 
   const bringNew = async (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {
     const { repository } = asker.place;
@@ -131,21 +136,22 @@ export function createBlobs(
         const result = work.then(
           () => repository,
           () => {
-            first.delete(blob.digest);
+            if (first.get(blob.digest) === result) first.delete(blob.digest);
             return undefined;
           },
         );
-        first.set(blob.digest, result);
+        remember(blob.digest, result);
         return work;
       }
       const from = await abortable(other, signal);
+      if (from === repository) return check(asker, blob, signal);
       if (from !== undefined) return mount(asker, blob, from, signal);
     }
   };
 
   return {
     noteThere(repository, blobs) {
-      for (const { digest } of blobs) if (!there.has(digest)) there.set(digest, repository);
+      for (const { digest } of blobs) if (!first.has(digest)) remember(digest, Promise.resolve(repository));
     },
     async bring(asker, blob, signal) {
       const name = `${asker.place.repository}@${blob.digest}`;

@@ -6,7 +6,7 @@ import { type PushContext, slotsUntilRefused } from './context.ts';
 import { planImage } from './plan.ts';
 import { type Pushed, pushImage } from './push-image.ts';
 import { createReferrersLists } from './referrers-lists.ts';
-import { type PushTarget, showTarget } from './targets.ts';
+import { type PushTarget, showTarget, type TargetRegistry } from './targets.ts';
 
 /** An image that was selected: to be pushed, or not. */
 export type PushRequest = {
@@ -24,6 +24,7 @@ export type PushBatchOptions = {
   readonly context: PushContext;
   /** Where to, for events. */
   readonly target: string;
+  readonly registry: TargetRegistry;
   /** A tag that has another digest at the target is not moved. */
   readonly noOverwrite: boolean;
   /** Nothing is sent or asked. */
@@ -77,7 +78,7 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
     if (!known) onEvent({ type: 'node-added', key, reference });
   }
 
-  const shared = { blobs: createBlobs(context, sums), lists: createReferrersLists(context) };
+  const shared = { blobs: createBlobs(context, options.registry, sums), lists: createReferrersLists(context) };
   const work = async (job: Job): Promise<void> => {
     const { key, image, target, askedBy } = job;
     const beganMs = nowMs();

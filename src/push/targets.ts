@@ -1,4 +1,5 @@
 import { ImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
 import { isRegistryHost, isRepository, parseRegistryReference } from '../image/registry-reference.ts';
 import { show, showUrl } from '../image/show.ts';
 import type { PushRepository } from './context.ts';
@@ -12,6 +13,20 @@ export type PushTarget = PushRepository & {
   /** Where the target's registry has the image already: the repository that it was fetched from. */
   readonly mountFrom?: string;
 };
+
+/** What all batches of a pusher know of a registry. */
+export type TargetRegistry = {
+  /** For each blob, a repository that has it or gets it; undefined once that has failed. */
+  readonly first: Map<Digest, Promise<string | undefined>>;
+  /** Whether the registry takes no chunks of a blob, or miscounts what it has taken. */
+  readonly chunking: { isRefused: boolean };
+  /** Whether it finds a blob that is mounted from the repository itself; undefined before it was tried. */
+  findsByMount: boolean | undefined;
+};
+
+export function newTargetRegistry(): TargetRegistry {
+  return { first: new Map(), chunking: { isRefused: false }, findsByMount: undefined };
+}
 
 const hubNames: readonly string[] = ['index.docker.io', 'registry-1.docker.io'];
 const maxNameLength = 255;

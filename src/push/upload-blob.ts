@@ -15,6 +15,7 @@ import {
   type UploadSession,
   writeOptions,
 } from './target-registry.ts';
+import type { TargetRegistry } from './targets.ts';
 
 const debug = debugLog('push');
 
@@ -23,9 +24,6 @@ const uploadChunkBytes = 32 * 1024 * 1024;
 /** How often an upload that the registry has forgotten is begun again. */
 const maxRestarts = 3;
 
-/** What has been learned of a registry: whether it takes no chunks, or miscounts what it has taken. */
-type Chunking = { isRefused: boolean };
-
 type Upload = {
   readonly blob: StoredBlob;
   /** An upload that has been begun already. */
@@ -33,7 +31,7 @@ type Upload = {
   /** Called with the size of each chunk that is sent. */
   readonly onBytes: (bytes: number) => void;
   /** Shared by all uploads to a registry. */
-  readonly chunking: Chunking;
+  readonly chunking: TargetRegistry['chunking'];
   /** For tests. */
   readonly chunkBytes?: number;
 };
@@ -83,7 +81,7 @@ type Sending = {
   readonly blob: StoredBlob;
   readonly source: BlobSource;
   readonly chunkBytes: number;
-  readonly chunking: Chunking;
+  readonly chunking: TargetRegistry['chunking'];
   readonly state: State;
 };
 
