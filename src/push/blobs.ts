@@ -42,6 +42,8 @@ export function createBlobs(
   sums: { -readonly [N in 'bytesUploaded' | 'blobsUploaded' | 'blobsMounted']: PushTotals[N] },
 ): Blobs {
   const { first, chunking } = target;
+  /** For each blob of images that are at the target, a repository that has it. */
+  const there = new Map<Digest, string>();
   /** Blobs by repository, for images that share both. */
   const brought = new Map<string, Promise<Brought>>();
   /** The registry mounts nothing, so that it need not be asked again. */
@@ -120,10 +122,10 @@ export function createBlobs(
 
   const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
     inSlot(asker, signal, async (step) => {
-      const { mountFrom } = asker;
-      if (target.findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
+      if (target.findsByMount && asker.mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
       if (await hasBlob(context, step, blob, signal)) return 'present';
-      const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
+      const from = there.get(blob.digest) ?? asker.mountFrom;
+      const mounted = from === undefined ? undefined : await tryMount(step, blob, from, signal);
       return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
     });
 
@@ -151,7 +153,10 @@ export function createBlobs(
 
   return {
     noteThere(repository, blobs) {
-      for (const { digest } of blobs) if (!first.has(digest)) remember(digest, Promise.resolve(repository));
+      for (const { digest } of blobs) {
+        there.set(digest, repository);
+        if (!first.has(digest)) remember(digest, Promise.resolve(repository));
+      }
     },
     async bring(asker, blob, signal) {
       const name = `${asker.place.repository}@${blob.digest}`;

@@ -2,6 +2,7 @@ import test from 'ava';
 
 import { createPusher } from '../../src/pusher.ts';
 import { openPushing } from '../helpers/pushing.ts';
+import { types } from '../helpers/registry.ts';
 import { sharedPool } from '../helpers/shared-pool.ts';
 
 test('calls of one pusher, at the same time or later, send a blob once', async (t) => {
@@ -42,3 +43,35 @@ test('a call that is stopped leaves its blobs to the others', async (t) => {
   t.like((await first).totals, { cancelled: 1 });
   t.like((await second).totals, { pushed: 1, blobsUploaded: 3 });
 });
+
+for (const held of ['second/manifests', 'second/blobs'])
+  test(`what an image that is at the target has is mounted from there, and not sent again; the other has asked for ${held}`, async (t) => {
+    let isFirstThere = Promise.resolve();
+    const { registry, reference, fetch, push } = await openPushing(t, {
+      async intercept({ method, url }) {
+        if (method === 'HEAD' && url.pathname.includes(held)) await isFirstThere;
+        return false;
+      },
+    });
+    const children = ['a', 'b'].map((architecture) =>
+      registry.putImage('team/first', undefined, { layers: ['shared', architecture], architecture }),
+    );
+    const manifests = children.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+    registry.putManifest('team/first', '1', { schemaVersion: 2, mediaType: types.index, manifests }, types.index);
+    registry.putImage('team/second', '1', { layers: ['shared', 'b', 'second'] });
+    await fetch(reference('team/first:1'), { platform: ['all'] });
+    await fetch(reference('team/second:1'));
+    await push([reference('team/first:1')]);
+    const first = Promise.withResolvers<void>();
+    isFirstThere = first.promise;
+    const { outcomes, totals } = await push(
+      [reference('team/first:1'), reference('team/second:1')],
+      { onOutcome: () => first.resolve() },
+      { jobs: 16, jobsPerHost: 16 },
+    );
+    t.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['present', 'pushed'],
+    );
+    t.like(totals, { blobsUploaded: 2, blobsMounted: 2 });
+  });

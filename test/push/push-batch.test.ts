@@ -114,35 +114,6 @@ test('a registry that mounts nothing gets its blobs all the same', async (t) => 
   t.is(target.uploads.size, 0);
 });
 
-test('what an image that is at the target has is mounted from there, and not sent again', async (t) => {
-  let isFirstThere = Promise.resolve();
-  const { registry, reference, fetch, push } = await openPushing(t, {
-    async intercept({ method, url }) {
-      if (method === 'HEAD' && url.pathname.includes('second/manifests')) await isFirstThere;
-      return false;
-    },
-  });
-  const children = ['a', 'b'].map((architecture) =>
-    registry.putImage('team/first', undefined, { layers: ['shared', architecture], architecture }),
-  );
-  const manifests = children.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
-  registry.putManifest('team/first', '1', { schemaVersion: 2, mediaType: types.index, manifests }, types.index);
-  registry.putImage('team/second', '1', { layers: ['shared', 'b', 'second'] });
-  await fetch(reference('team/first:1'), { platform: ['all'] });
-  await fetch(reference('team/second:1'));
-  await push([reference('team/first:1')]);
-  const first = Promise.withResolvers<void>();
-  isFirstThere = first.promise;
-  const { outcomes, totals } = await push([reference('team/first:1'), reference('team/second:1')], {
-    onOutcome: () => first.resolve(),
-  });
-  t.deepEqual(
-    outcomes.map(({ status }) => status),
-    ['present', 'pushed'],
-  );
-  t.like(totals, { blobsUploaded: 2, blobsMounted: 2 });
-});
-
 test('an image that is at the target without its blobs keeps no other from sending them', async (t) => {
   const { registry, reference, fetch, push, target } = await openPushing(t);
   const names = ['a', 'b', 'c'];
