@@ -22,6 +22,7 @@ export async function connect(
     return await ping(context, first, 0, signal);
   } catch (error) {
     signal.throwIfAborted();
+    if (isBusy(error, context.limits.retryAfter)) return ping(context, first, undefined, signal); // it speaks https
     if (!isUnreachable(error)) throw error;
     try {
       return await ping(context, second, undefined, signal);
@@ -67,6 +68,12 @@ async function ping(
 /** Many registries answer 404 at this path. Over http only a 401 is accepted, since an https server may answer http requests too. */
 function isAnswer({ status }: Refusal, origin: string): boolean {
   return origin.startsWith('https:') ? status >= 400 && status < 500 : status === 401;
+}
+
+/** Whether a server has answered that may answer otherwise later. @param longestMs - the longest Retry-After that is waited for */
+function isBusy(error: unknown, longestMs: number): boolean {
+  if (hasCode(error, 'RATE_LIMITED')) return (error.details.retryAfterMs ?? 0) <= longestMs;
+  return hasCode(error, 'HTTP_STATUS') && (error.details.status >= 500 || [408, 425].includes(error.details.status));
 }
 
 function isUnreachable(error: unknown): boolean {

@@ -94,7 +94,10 @@ export type RegistryOptions = {
   readonly peers?: PeerLookup;
   /** Keys are `host[:port]`. */
   readonly certificates?: ReadonlyMap<string, Pick<HostCertificates, 'warnings' | 'fault'>>;
-  readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;
+  readonly limits: Pick<
+    Limits,
+    'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth' | 'retryAfter'
+  >;
   /** Called once with each different message. */
   readonly onWarning: (message: string) => void;
   readonly nowMs: () => number;

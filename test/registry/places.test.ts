@@ -48,6 +48,24 @@ test('a registry that speaks https is not asked over http, whatever it answers',
   await t.notThrowsAsync(resolve(insecure, `${registry.host}/app:1`));
 });
 
+test('a registry that speaks https and is busy is asked again, also where http is allowed', async (t) => {
+  for (const status of [429, 503]) {
+    let asked = 0;
+    const guard = () => ((asked += 1) <= 2 ? { status, headers: { 'retry-after': '0' } } : undefined);
+    const registry = await startRegistry(t, { https: true, guard });
+    registry.putImage('app', '1');
+    const client = openTestClient(t, { allowHttp: true, http: { ca: [registry.ca], retries: 4 } });
+    await t.notThrowsAsync(resolve(client, `${registry.host}/app:1`));
+  }
+  const registry = await startRegistry(t, {
+    https: true,
+    guard: () => ({ status: 429, headers: { 'retry-after': '3600' } }),
+  });
+  const client = openTestClient(t, { allowHttp: true, http: { ca: [registry.ca], retries: 4 } });
+  t.true(hasCode(await t.throwsAsync(resolve(client, `${registry.host}/app:1`)), 'RATE_LIMITED'));
+  t.is(registry.requests.length, 1);
+});
+
 test('an http server that is not a registry is not used', async (t) => {
   const registry = await startRegistry(t, { guard: () => ({ status: 400 }) });
   t.false(hasCode(await t.throwsAsync(resolve(openTestClient(t), `${registry.host}/app:1`)), 'HTTP_STATUS'));
