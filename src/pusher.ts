@@ -18,8 +18,8 @@ import {
   newTargetRegistry,
   parseDestination,
   requireDistinct,
-  type TargetRegistry,
   targetOf,
+  type TargetRegistry,
 } from './push/targets.ts';
 import type { RegistryImage } from './store/registry-store.ts';
 import type { Store } from './store/store.ts';
