@@ -116,6 +116,5 @@ export const imageCommands: readonly Command[] = [
 ];
 
 async function load(subcommand: Promise<Subcommand>): Promise<Run> {
-  const { onStore } = await import('./subcommand.ts');
-  return onStore(await subcommand);
+  return (await import('./subcommand.ts')).onStore(await subcommand);
 }
