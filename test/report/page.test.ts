@@ -117,6 +117,37 @@ test('without its script a page has the summary, the charts and the first rows',
   t.is(page.match(/<svg class="chart"/g)?.length, 3);
 });
 
+test('the summary has the shares of the images, and rates over the whole run', (t) => {
+  const { totals, ...run } = madeRun({ images: 500, failEvery: 7 });
+  const page = [...reportPage({ ...run, totals: totals && { ...totals, durationMs: 10_000 } }, about)].join('');
+  const [shares = ''] = /<svg class="shares".*?<\/svg>/s.exec(page) ?? [];
+  t.deepEqual(
+    parse(shares).flatMap(({ name, attributes: { class: of, x, width } }) => (name === 'rect' ? [[of, x, width]] : [])),
+    [
+      ['status-fetched', '0.000%', '85.800%'],
+      ['status-failed', '85.800%', '14.200%'],
+    ],
+  );
+  const [numbers = ''] = /<dl class="numbers">.*?<\/dl>/s.exec(page) ?? [];
+  const texts = parse(numbers).flatMap(({ text }) => (text === '' ? [] : [text]));
+  t.deepEqual(texts, [
+    ...['Images', '500', '500 asked for', 'Wall time', '10.0 s', '42.9 images/s'],
+    ...[
+      'Downloaded',
+      '954 MiB',
+      '95.4 MiB/s',
+      'Stored',
+      '1.9 GiB',
+      'Requests',
+      '1\u202f500',
+      'Retries',
+      '2',
+      'Warnings',
+      '0',
+    ],
+  ]);
+});
+
 test('ten thousand images make a page of a few megabytes, in pieces', (t) => {
   const sizes = Array.from(reportPage(madeRun({ images: 10_000, needs: 3 }), about), ({ length }) => length);
   t.true(sizes.reduce((sum, size) => sum + size, 0) < 6e6);
