@@ -69,7 +69,11 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
       headersFor: (host) => options.headers?.[host],
       network: networkOf(options),
     }),
-    discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
+    discovery: {
+      allowHttp: insecure.http ?? false,
+      keysByHttp: insecure.pubkey ?? false,
+      origins: options.discover ?? [],
+    },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
     limits,

@@ -12,7 +12,8 @@ export function createKeyFinder(options: NetworkOptions): KeyFinder {
   const { discover: origins = [], insecure = {} } = options;
   const allowHttp = insecure.http ?? false;
   const http = openClient(options, limits);
-  const discovery = { http, allowHttp, origins, pageBytes: limits.page, endpoints: limits.endpoints };
+  const keysByHttp = insecure.pubkey ?? false;
+  const discovery = { http, allowHttp, keysByHttp, origins, pageBytes: limits.page, endpoints: limits.endpoints };
 
   /** Without `allowHttp`, only the http origins that discovery is configured with are allowed. */
   const isAllowed = ({ protocol, origin }: URL): boolean =>
@@ -32,7 +33,8 @@ export function createKeyFinder(options: NetworkOptions): KeyFinder {
 
   return {
     async findKeys(prefix, signal) {
-      return [...new Set(await discoverKeys(discovery, parseAcIdentifier(prefix), untilClosed(signal)))];
+      const offered = await discoverKeys(discovery, parseAcIdentifier(prefix), untilClosed(signal));
+      return [...new Map(offered.map((one) => [one.url, one])).values()];
     },
     async getKey(url, signal) {
       const either = untilClosed(signal);

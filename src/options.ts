@@ -1,4 +1,5 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
+import type { OfferedKey } from './discovery/discover.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { ArchivePeerLookup, ImageLock, PullPolicy, Sharing } from './fetchers/context.ts';
 import type { Transport } from './http/contract.ts';
@@ -182,8 +183,8 @@ export type NetworkOptions = Pick<
 
 /** Finds and downloads signing keys. */
 export type KeyFinder = AsyncDisposable & {
-  /** The URLs of the keys that discovery finds for a prefix of image names, each once. @throws DISCOVERY_FAILED */
-  findKeys(prefix: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** The keys that discovery finds for a prefix of image names, each once. @throws DISCOVERY_FAILED */
+  findKeys(prefix: string, signal: AbortSignal): Promise<readonly OfferedKey[]>;
   /** The bytes of a key. @throws INSECURE_REFUSED for http if it is not allowed, LIMIT_EXCEEDED, network errors */
   getKey(url: string, signal: AbortSignal): Promise<Uint8Array>;
   close(): Promise<void>;

@@ -13,6 +13,8 @@ export type DiscoveryContext = {
   readonly http: Pick<Http, 'getDocument'>;
   /** `--insecure-options=http`: pages and templates may be http. */
   readonly allowHttp: boolean;
+  /** `--insecure-options=pubkey`: a page over http may say which keys are trusted. */
+  readonly keysByHttp: boolean;
   readonly origins: readonly DiscoveryOrigin[];
   /** The most bytes of a page. */
   readonly pageBytes: number;
@@ -44,10 +46,21 @@ export async function discoverEndpoints(
   return found.slice(0, context.endpoints);
 }
 
-/** Finds the URLs of the signing keys for a name, or for a prefix of names. @throws as discoverEndpoints */
-export function discoverKeys(context: DiscoveryContext, name: string, signal: AbortSignal): Promise<readonly string[]> {
-  return searchPages(context, name, signal, (tags, isAllowed) =>
-    tags.flatMap(({ kind, uri }) => (kind === 'key' && isAllowed(uri) ? uri : [])),
+/** `isProven`: whether https proves that the key is offered for the name. It comes over it, and so did the page. */
+export type OfferedKey = { readonly url: string; readonly isProven: boolean };
+
+/** Finds the signing keys for a name, or for a prefix of names. @throws as discoverEndpoints */
+export function discoverKeys(
+  context: DiscoveryContext,
+  name: string,
+  signal: AbortSignal,
+): Promise<readonly OfferedKey[]> {
+  return searchPages(context, name, signal, (tags, isAllowed, page) =>
+    tags.flatMap(({ kind, uri }) => {
+      if (kind !== 'key' || !isAllowed(uri)) return [];
+      const isProven = [uri, ...(context.keysByHttp ? [] : [page])].every((url) => /^https:/i.test(url));
+      return { url: uri, isProven };
+    }),
   );
 }
 
@@ -56,7 +69,7 @@ async function searchPages<T>(
   context: DiscoveryContext,
   name: string,
   signal: AbortSignal,
-  pick: (tags: readonly MetaTag[], isAllowed: (url: string) => boolean) => readonly T[],
+  pick: (tags: readonly MetaTag[], isAllowed: (url: string) => boolean, page: string) => readonly T[],
 ): Promise<readonly T[]> {
   const { didYouMean } = context;
   const mapped = originFor(name, context.origins);
@@ -71,6 +84,7 @@ async function searchPages<T>(
         const found = pick(
           tags.filter(({ prefix }) => isWithinPrefix(name, prefix)),
           isAllowed,
+          url,
         );
         debug(() => `${showUrl(url)}: ${tags.length} tags, ${found.length} of them usable for ${show(name)}`);
         if (found.length > 0) return found;

@@ -41,7 +41,7 @@ export type FetchContext = {
   readonly keepArchives: boolean;
   readonly registries: Registries;
   readonly answers: Answers;
-  readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
+  readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'keysByHttp' | 'origins'>;
   /** Keys that discovery finds over https are trusted without review. */
   readonly trustKeysFromHTTPS: boolean;
   /** The platform whose os and arch are used if a name has none. */

@@ -24,6 +24,7 @@ function pages(found: Record<string, string>, options: Partial<DiscoveryContext>
       },
     },
     allowHttp: false,
+    keysByHttp: false,
     origins: [],
     pageBytes: 1 << 20,
     endpoints: 8,
@@ -84,7 +85,23 @@ test('W6, W7, W8: keys are searched independently of endpoints, up to the parent
       keyTag('example.com', 'https://k/1') + keyTag('example.com', 'https://k/2') + endpointTag('x'),
   });
   t.is((await archives(context)).length, 1);
-  t.deepEqual(await discoverKeys(context, 'example.com/a/b', signal), ['https://k/1', 'https://k/2']);
+  t.deepEqual(await discoverKeys(context, 'example.com/a/b', signal), [
+    { url: 'https://k/1', isProven: true },
+    { url: 'https://k/2', isProven: true },
+  ]);
+});
+
+test('a key is proven to be that of a name if it and the page that names it come over https', async (t) => {
+  const page = keyTag('example.com', 'https://k/1') + keyTag('example.com', 'http://k/2');
+  const proven = async (url: string, more: Partial<DiscoveryContext>): Promise<readonly boolean[]> => {
+    const { context } = pages({ [url]: page }, { allowHttp: true, ...more });
+    return (await discoverKeys(context, 'example.com/a', signal)).map(({ isProven }) => isProven);
+  };
+  t.deepEqual(await proven('https://example.com/a', {}), [true, false]);
+  t.deepEqual(await proven('http://example.com/a', {}), [false, false]);
+  t.deepEqual(await proven('http://example.com/a', { keysByHttp: true }), [true, false]);
+  const origins = [{ prefix: 'example.com', origin: 'http://mirror.lan' }];
+  t.deepEqual(await proven('http://mirror.lan/example.com/a', { allowHttp: false, origins }), [false]);
 });
 
 test('templates with http, file or no valid URL are not used; one with another https host is', async (t) => {

@@ -23,8 +23,8 @@ export async function fetchOfferedKeys(
     if (await keystore.hasPrefixKey(name)) return; // another fetch may have added one
   }
   try {
-    const urls = await discoverKeys(discoveryContext(context, key), name, signal);
-    for (const url of urls.filter((offered) => offered.startsWith('https:')))
+    const offered = await discoverKeys(discoveryContext(context, key), name, signal);
+    for (const { url } of offered.filter(({ isProven }) => isProven))
       await trustOffered(context, key, name, url, signal);
   } catch (error) {
     if (signal.aborted) throw error;

@@ -49,6 +49,23 @@ test('keys of a page are trusted only over https, only if that is enabled, and w
   t.is(origin.served('/keys.asc'), 1, 'a key is there already');
 });
 
+test('a page that came over http does not say which https key is trusted, unless pubkey allows that', async (t) => {
+  const origin = await startOrigin(t, { sign: (bytes) => gpg.sign(key, bytes) });
+  const elsewhere = await startOrigin(t, { https: true });
+  const keystore = await openTrust(t, gpg, {});
+  const { fetch } = await openFetching(t, { keystore, discover: origin.discover, ca: [elsewhere.ca] });
+  await origin.publish({ name, version: '1' });
+  elsewhere.routes['/keys.asc'] = { body: await gpg.certificate(key) };
+  const offer = `<meta name="ac-discovery-pubkeys" content="example.com ${elsewhere.url}/keys.asc">`;
+  origin.routes['/example.com'] = { body: String(origin.routes['/example.com']?.body) + offer };
+  const trusting = { trustKeysFromHTTPS: true, resolveMaxAgeMs: 0 };
+
+  t.deepEqual(codesOf(await fetch(`${name}:1`, { ...trusting, insecure: { http: true } })), ['KEY_UNKNOWN']);
+  t.deepEqual(await keystore.list(), []);
+  const outcome = await fetch(`${name}:1`, { ...trusting, insecure: { http: true, pubkey: true } });
+  t.like(outcome, { status: 'fetched', signedBy: [key] });
+});
+
 test('keys for a dependency are discovered only after the image that names it is verified', async (t) => {
   const other = await gpg.createKey();
   const origin = await startOrigin(t, { https: true });

@@ -53,17 +53,21 @@ export async function openKeySource(
   const isSkipped = isOn(line, 'skip-fingerprint-review');
   const trustsHttps = isOn(line, 'trust-keys-from-https') && isHttpsAuthentic(insecure);
   return {
-    find: async (prefix) => (await finder.findKeys(prefix, signal)).map(parseKeyLocation),
+    async find(prefix) {
+      const offered = await finder.findKeys(prefix, signal);
+      return offered.map(({ url, isProven }) => ({ ...parseKeyLocation(url), isProven }));
+    },
     read: (location) =>
       location.kind === 'url' ? finder.getKey(location.url, signal) : readKeyFile(location.path, maximum),
     needsReview: (location) => !isSkipped && !(trustsHttps && isHttps(location)),
   };
 }
 
-/** The location of a key; `shown` is for display, without credentials and query. */
-export type KeyLocation =
-  | { readonly kind: 'file'; readonly path: string; readonly shown: string }
-  | { readonly kind: 'url'; readonly url: string; readonly shown: string };
+/** The location of a key; `shown` is for display, without credentials and query. `isProven`: as of OfferedKey, if it was found. */
+export type KeyLocation = { readonly shown: string; readonly isProven?: boolean } & (
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string }
+);
 
 /** Parses a path, with any characters, or a file, http or https URL. @throws USAGE */
 export function parseKeyLocation(text: string): KeyLocation {
@@ -90,9 +94,9 @@ function pathOf(text: string): string {
   }
 }
 
-/** True when the server was authenticated by a certificate. */
+/** True when the server, and that of the page which names the key, was authenticated by a certificate. */
 function isHttps(location: KeyLocation): boolean {
-  return location.kind === 'url' && location.url.toLowerCase().startsWith('https:');
+  return location.kind === 'url' && (location.isProven ?? location.url.toLowerCase().startsWith('https:'));
 }
 
 /** Reads a key file. @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
