@@ -67,10 +67,8 @@ export async function requireSound(context: ImagesContext, check: BlobCheck, sig
 }
 
 export function corrupt(store: Store, { id }: Pick<ListedBlob, 'id'>, problem: BlobProblem): ImageError {
-  const shown = shortId(id);
-  return new ImageError('STORE_CORRUPT', `the blob of ${shown} is damaged: ${problem}`, {
-    path: blobPathOf(store, id),
-  });
+  const path = blobPathOf(store, id);
+  return new ImageError('STORE_CORRUPT', `the blob of ${shortId(id)} is damaged: ${problem}`, { path });
 }
 
 /** A blob that was hashed and is intact. `stamp` identifies this state of the file. */
@@ -82,11 +80,9 @@ export async function hashBlob(
   { id, size }: ListedBlob,
   signal: AbortSignal,
 ): Promise<SoundBlob> {
-  const stamp = stampText(
-    await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })),
-  );
+  const stats = await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true }));
   await requireSound(context, { id, size }, signal);
-  return { id, size, stamp };
+  return { id, size, stamp: stampText(stats) };
 }
 
 /** Opens the file that was hashed. @throws STORE_CORRUPT when it has been replaced or changed. */
