@@ -59,9 +59,8 @@ export function createBlobs(hashFile: HashFile): Blobs {
   };
 
   const hashOnce = async (path: string, digest: Digest, signal: AbortSignal): Promise<boolean> => {
-    let flight = hashing.get(digest);
-    if (!flight)
-      hashing.set(digest, (flight = singleFlight(() => hash(path, digest).finally(() => hashing.delete(digest)))));
+    const flight = hashing.get(digest) ?? singleFlight(() => hash(path, digest).finally(() => hashing.delete(digest)));
+    hashing.set(digest, flight);
     return flight(signal);
   };
 
@@ -92,10 +91,9 @@ export function createBlobs(hashFile: HashFile): Blobs {
     stat !== undefined && sound.get(digest) === stampText(stat);
 
   return {
-    async answer(store, { digest, size }, { headers, signal }, about) {
-      const { kind } = about;
+    async answer(store, { digest, size }, { headers, signal }, { kind, headers: own }) {
       const etag = `"${digest}"`;
-      const shared = { ...about.headers, etag, 'accept-ranges': 'bytes' };
+      const shared = { ...own, etag, 'accept-ranges': 'bytes' };
       const selection = select(headers, etag, size);
       if (selection.status === 304) return { kind, status: 304, headers: shared };
       const file = await openSound(store, digest, size, signal);
@@ -114,11 +112,9 @@ export function createBlobs(hashFile: HashFile): Blobs {
   };
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await openOwnFile(path);
-  } catch (error) {
+function openIfThere(path: string): Promise<FileHandle | undefined> {
+  return openOwnFile(path).catch((error: unknown) => {
     if (errnoOf(error) !== undefined) return undefined;
     throw error;
-  }
+  });
 }
