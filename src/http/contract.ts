@@ -40,7 +40,7 @@ export type TransportResponse = {
   /** Yields the bytes as they are on the wire, as they arrive; ending the iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Takes back the memory of a chunk of the body that is no longer read. */
-  readonly recycle?: (chunk: Uint8Array) => void;
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
 };
 
 /**
@@ -75,7 +75,7 @@ export type TlsMaterial = {
   /** Client certificates (`cert`), each with its private `key`. */
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];
   /** Certificates of this host are not checked. */
-  readonly insecure?: boolean;
+  readonly insecure?: boolean | undefined;
 };
 
 /** The addresses that connections may go to, and the proxies that they go through. */

@@ -1,6 +1,7 @@
 import { rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
+import { isUint8Array } from 'node:util/types';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
@@ -47,7 +48,7 @@ export type Received = { readonly carried: Carried; readonly added: readonly Dig
  * this fails, unless the disk is full: until the garbage collection another import goes on with them.
  *
  * @param shown - shown in errors.
- * @throws as the task `importArchive`; what the pipe throws
+ * @throws as the task `importArchive`; FILE_UNREADABLE, FILE_NOT_FOUND for a pipe that fails
  */
 export async function receiveArchive(
   { store, pool, limits, onEvent }: ReceiveContext,
@@ -66,7 +67,7 @@ export async function receiveArchive(
     failed.reject(error);
     send({ kind: 'stop' });
   };
-  const pipe = source.kind === 'pipe' ? openPipe(source.bytes, port) : undefined;
+  const pipe = source.kind === 'pipe' ? openPipe(source.bytes, shown, port) : undefined;
 
   const answer = async (message: FromImport): Promise<void> => {
     switch (message.kind) {
@@ -145,15 +146,18 @@ function withName(error: ImageError, shown: string): ImageError {
 }
 
 /** Sends the bytes of a pipe, a piece for each time that `send` is called. */
-function openPipe(bytes: Readable, port: MessagePort) {
-  const iterator = (bytes as AsyncIterable<Uint8Array>)[Symbol.asyncIterator](); // it has no encoding
+function openPipe(bytes: Readable, shown: string, port: MessagePort) {
+  const iterator = (bytes as AsyncIterable<unknown, undefined>)[Symbol.asyncIterator]();
   let sending = Promise.resolve();
   let isClosed = false;
   const sendNext = async (): Promise<void> => {
     if (isClosed) return;
-    const next = await iterator.next();
-    if (next.done === true) return port.postMessage({ kind: 'end' } satisfies ToImport);
-    port.postMessage({ kind: 'bytes', bytes: next.value } satisfies ToImport);
+    const { done, value } = await iterator.next().catch((error: unknown) => {
+      throw pipeError(error, shown);
+    });
+    if (done === true) return port.postMessage({ kind: 'end' } satisfies ToImport);
+    if (!isUint8Array(value)) throw pipeError(new TypeError('what it gives is not bytes'), shown);
+    port.postMessage({ kind: 'bytes', bytes: value } satisfies ToImport);
   };
   return {
     send: (): Promise<void> => (sending = sending.then(sendNext)),
@@ -163,4 +167,11 @@ function openPipe(bytes: Readable, port: MessagePort) {
       bytes.destroy();
     },
   };
+}
+
+function pipeError(error: unknown, shown: string): ImageError {
+  const known = readError(error, shown);
+  if (isImageError(known)) return withName(known, shown);
+  const reason = show(error instanceof Error ? error.message : String(error));
+  return new ImageError('FILE_UNREADABLE', `${shown} cannot be read: ${reason}`, { path: shown }, { cause: error });
 }

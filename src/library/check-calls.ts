@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
 import type { ImageLock, LockedImage } from '../fetchers/context.ts';
-import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
+import type { App, AppInput, Mount, SharedByApps, Volume } from '../image/apps.ts';
 import { parseDigest } from '../image/digest.ts';
 import { parsePlatformChoice } from '../image/platform.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
@@ -14,6 +14,7 @@ import {
   absolutePath,
   boolean,
   callback,
+  type Check,
   checkMembers,
   type Checks,
   either,
@@ -64,18 +65,33 @@ export function checkImage(image: string): string {
 export function checkApps(apps: Iterable<App | string>): readonly App[] {
   const isIterable = typeof apps === 'object' && (apps as object | null) !== null && Symbol.iterator in apps;
   if (!isIterable) throw new ImageError('USAGE', 'apps: want an array or another iterable object', { option: 'apps' });
-  return Array.from(apps, (given) => {
-    const app = typeof given === 'string' ? { image: given } : given;
-    record(() => undefined)(app, 'apps');
-    text(app.image, 'apps.image');
-    if (app.type !== undefined) imageType(app.type, 'apps.type');
-    if (app.signature !== undefined) text(app.signature, 'apps.signature');
-    if (app.directory !== undefined) text(app.directory, 'apps.directory');
-    if (app.platform !== undefined) platforms(app.platform, 'apps.platform');
-    if (app.keep !== undefined) keep(app.keep, 'apps.keep');
-    if (app.mounts !== undefined) mounts(app.mounts, 'apps.mounts');
-    return app;
-  });
+  return Array.from(apps, checkApp);
+}
+
+const entryChecks: readonly (readonly [name: keyof AppInput, check: Check])[] = [
+  ...([
+    ['type', imageType],
+    ['signature', text],
+    ['directory', text],
+    ['platform', platforms],
+    ['keep', keep],
+  ] as const),
+  ...([
+    ['args', listOf(text)],
+    ['exec', text],
+    ['mounts', mounts],
+    ['memoryLimit', text],
+    ['cpuLimit', text],
+  ] as const),
+];
+
+/** @returns an entry that is given as it is. @throws USAGE */
+export function checkApp(given: AppInput | string): App {
+  const app = typeof given === 'string' ? { image: given } : given;
+  record(() => undefined)(app, 'apps');
+  text(app.image, 'apps.image');
+  for (const [name, check] of entryChecks) if (app[name] !== undefined) check(app[name], `apps.${name}`);
+  return app;
 }
 
 /** What all apps of a list share. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import { parseConnectTo, parseRoutes } from '../http/connect.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
 import { parsePlatformChoice } from '../image/platform.ts';
@@ -9,7 +9,7 @@ import { show } from '../image/show.ts';
 import type { Insecure, ProxyOptions } from '../options.ts';
 import type { HostCertificates } from '../registry/certificates.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
-import type { Mirror, MirrorRule } from '../registry/types.ts';
+import type { CredentialLookup, Mirror, MirrorRule } from '../registry/types.ts';
 import {
   absolutePath,
   boolean,
@@ -19,6 +19,7 @@ import {
   type Checks,
   duration,
   either,
+  instance,
   integer,
   listOf,
   mapOf,
@@ -65,11 +66,25 @@ const hostCertificates = members<HostCertificates>(
     pairs: listOf(members({ cert: certificate, key: text }, 'cert', 'key')),
     insecure: boolean,
     warnings: listOf(text),
-    fault: unchecked,
+    fault: instance(ImageError, 'an ImageError'),
   },
   'ca',
   'pairs',
 );
+const credentialMembers = { basic: ['user', 'password'], identity: ['token'], bearer: ['token'] } as const;
+/** What it gives is checked when it comes: a member that is missing would be sent as "undefined". */
+const credentialLookup: Check = (value, option) => {
+  callback(value, option);
+  const lookup = value as CredentialLookup; // checked above
+  return async (...asked: Parameters<CredentialLookup>) => {
+    const found = (await lookup(...asked)) ?? undefined;
+    if (!found) return undefined;
+    record(() => undefined)(found, option);
+    oneOf(...Object.keys(credentialMembers))(found.kind, `${option}.kind`);
+    for (const name of credentialMembers[found.kind]) text(Reflect.get(found, name), `${option}.${name}`);
+    return found;
+  };
+};
 const signaturePlace = members<{ kind: string; path: string; url: string }>(
   { kind: oneOf('file', 'url'), path: absolutePath, url: text },
   'kind',
@@ -126,7 +141,7 @@ const actionChecks: Checks<ActionOptions> = {
   platform: platforms,
   referrers: boolean,
   mirrors: listOf(mirrorRule),
-  registryCredentials: callback,
+  registryCredentials: credentialLookup,
   lookasides: members<Lookasides>({ scopes: mapOf(signaturePlace), others: signaturePlace, fallback: text }, 'scopes'),
   certificates: mapOf(hostCertificates),
   jobs: countOrAuto,
@@ -148,8 +163,15 @@ const actionChecks: Checks<ActionOptions> = {
   transport: callback,
 };
 
+/** @throws USAGE */
 function proxyUrl(value: unknown, option: string): void {
-  parsed((all) => parseRoutes({ connectTo: [], denyNet: [], proxy: { all } }))(value, option);
+  text(value, option);
+  try {
+    parseRoutes({ connectTo: [], denyNet: [], proxy: { all: value as string } }); // checked above
+  } catch (error) {
+    if (!hasCode(error, 'USAGE')) throw error;
+    throw new ImageError('USAGE', `${option}: ${error.message.replace(/^ALL_PROXY/, 'it')}`, { option });
+  }
 }
 
 function parseHost(host: string): void {
@@ -158,7 +180,7 @@ function parseHost(host: string): void {
     URL.parse(`https://${host}`)?.host === host.toLowerCase()
   )
     return;
-  throw new Error(`want host[:port], not "${show(host)}"`);
+  throw new Error(`want host[:port], not "${show(host.replace(/^.*@/s, ''))}"`); // without a password
 }
 
 function headerFields(value: unknown, option: string): void {

@@ -16,9 +16,19 @@ function invalid(option: string, problem: string, cause?: unknown): ImageError<'
 /** The value as a message shows it. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return `"${show(value, 100)}"`;
+  return typeof value === 'number' ? String(value) : kindOf(value);
+}
+
+/** What it is, for messages that do not show it: in its place there may be a password. */
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined || typeof value === 'boolean') return String(value);
   if (Array.isArray(value)) return 'an array';
-  const isPlain = value === null || typeof value === 'number' || typeof value === 'boolean';
-  return isPlain ? String(value) : `a value of type ${typeof value}`;
+  return `a value of type ${typeof value === 'object' ? classOf(value) : typeof value}`;
+}
+
+/** Such as `Map`; `Object` for one that a program has made itself. */
+function classOf(value: object): string {
+  return show(Object.prototype.toString.call(value).slice('[object '.length, -1), 100);
 }
 
 /**
@@ -46,7 +56,9 @@ function checkRecord(value: unknown, checks: Readonly<Record<string, Check>>, wh
 
 function checkObject(value: unknown, option: string): asserts value is object {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  if (!isObject) throw invalid(option, `want an object, not ${shown(value)}`);
+  // a signal, a Map or a promise in its place would look like an object without members
+  const isOther = isObject && Object.keys(value).length === 0 && classOf(value) !== 'Object';
+  if (!isObject || isOther) throw invalid(option, `want an object with members, not ${kindOf(value)}`);
 }
 
 /** An object with these members. @param needed - those that it must have. */
@@ -73,7 +85,7 @@ export function record(check: Check, checkName: Check = () => undefined): Check 
 /** A Map from strings to what passes the check. */
 export function mapOf(check: Check): Check {
   return (value, option) => {
-    if (!(value instanceof Map)) throw invalid(option, `want a Map, not ${shown(value)}`);
+    if (!(value instanceof Map)) throw invalid(option, `want a Map, not ${kindOf(value)}`);
     for (const [key, item] of value as Map<unknown, unknown>) {
       text(key, option);
       check(item, option);
@@ -84,7 +96,7 @@ export function mapOf(check: Check): Check {
 /** @param least - how many items it must have. */
 export function listOf(check: Check, least = 0): Check {
   return (value, option) => {
-    if (!Array.isArray(value)) throw invalid(option, `want an array, not ${shown(value)}`);
+    if (!Array.isArray(value)) throw invalid(option, `want an array, not ${kindOf(value)}`);
     if (value.length < least) throw invalid(option, 'it is empty');
     for (const item of value) check(item, option);
   };
@@ -125,14 +137,14 @@ export const callback: Check = ofType('function', 'a function');
 
 function ofType(type: string, wanted: string): Check {
   return (value, option) => {
-    if (typeof value !== type) throw invalid(option, `want ${wanted}, not ${shown(value)}`);
+    if (typeof value !== type) throw invalid(option, `want ${wanted}, not ${kindOf(value)}`);
   };
 }
 
 /** An object of a class. */
 export function instance(type: abstract new (...values: never) => unknown, wanted: string): Check {
   return (value, option) => {
-    if (!(value instanceof type)) throw invalid(option, `want ${wanted}, not ${shown(value)}`);
+    if (!(value instanceof type)) throw invalid(option, `want ${wanted}, not ${kindOf(value)}`);
   };
 }
 

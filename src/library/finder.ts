@@ -8,9 +8,9 @@ import { fileSource, type ImportSource } from '../import/receive.ts';
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
 import { createPusher as createEnginePusher, type PushInput } from '../pusher.ts';
-import { checkApps, checkCall, checkImage, checkShared } from './check-calls.ts';
+import { checkApp, checkApps, checkCall, checkImage, checkShared } from './check-calls.ts';
 import { checkActionOptions, checkPoolOptions, checkPusherOptions } from './check-options.ts';
-import { absolutePath, boolean, either, instance } from './checks.ts';
+import { absolutePath, boolean, callback, either, instance } from './checks.ts';
 import { engineKeystoreOf, enginePolicyOf } from './keystore.ts';
 import { engineOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions, Pusher, PusherOptions } from './types.ts';
@@ -40,7 +40,15 @@ function enginePoolOf(pool: Pool): EnginePool {
  * @throws USAGE
  */
 export function createApps(inputs: readonly (string | AppInput)[], shared: SharedByApps = {}): Apps {
-  return createAppsList(checkApps(inputs), checkShared(shared));
+  const list = createAppsList(checkApps(inputs), checkShared(shared));
+  const unchecked = { ...list };
+  return Object.assign(list, {
+    create: (input: string | AppInput) => unchecked.create(checkApp(input)),
+    async walk(visit: Parameters<Apps['walk']>[0]) {
+      callback(visit, 'visit');
+      await unchecked.walk(visit);
+    },
+  });
 }
 
 /** Creates a finder: it answers from the store where the policy allows it, and fetches the rest. @throws USAGE */
@@ -63,7 +71,10 @@ export function createFinder(options: ActionOptions): Finder {
 async function openSource(from: string | Readable): Promise<ImportSource> {
   either(instance(Readable, 'a stream'), absolutePath)(from, 'from');
   if (typeof from === 'string') return fileSource(from);
-  if (from.readableEncoding === null) return { kind: 'pipe', bytes: from, name: 'the stream' };
+  if (from.readableEncoding === null) {
+    from.once('error', () => undefined); // before it is read: without a listener that would end the process
+    return { kind: 'pipe', bytes: from, name: 'the stream' };
+  }
   throw new ImageError('USAGE', 'from: want a stream of bytes, without an encoding', { option: 'from' });
 }
 

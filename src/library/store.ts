@@ -1,4 +1,6 @@
 import { availableParallelism } from 'node:os';
+import { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 
 import { ImageError, isImageError } from '../errors.ts';
 import { defaultLimits, withDefaults } from '../image/limits.ts';
@@ -15,6 +17,7 @@ import {
   resolveEntry,
   resolveImage,
 } from '../images/resolve-image.ts';
+import type { FileTarget } from '../images/write-file.ts';
 import { createFileChecks } from '../parse-apps.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
@@ -170,33 +173,78 @@ async function exportImage(
   { to, format, overwrite = false, limits }: Omit<ExportOptions, 'signal'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { store } = context;
-  const exporting = await import('../images/export.ts');
-  const entry = await resolveEntry(store, name);
-  const [output, target] = typeof to === 'string' ? [undefined, { target: to, overwrite }] : [to, undefined];
-  if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
-    const archive = { image: await preferArchive(store, entry), limits: withDefaults(defaultLimits, limits) };
-    if (output) return toStream(() => exporting.exportToStream(context, { ...archive, output }, signal), signal);
-    await exporting.exportImage(context, { ...archive, ...target }, signal);
-    return;
-  }
-  const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
-  if (output) {
-    return toStream(() => exporting.exportRegistryImageToStream(context, { ...request, output }, signal), signal);
-  }
-  return exporting.exportRegistryImage(context, { ...request, ...target }, signal);
+  const write = async (where: FileTarget | { readonly output: Writable }): Promise<void> => {
+    const { store } = context;
+    const exporting = await import('../images/export.ts');
+    const entry = await resolveEntry(store, name);
+    if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
+      const archive = { image: await preferArchive(store, entry), limits: withDefaults(defaultLimits, limits) };
+      await ('output' in where
+        ? exporting.exportToStream(context, { ...archive, ...where }, signal)
+        : exporting.exportImage(context, { ...archive, ...where }, signal));
+      return;
+    }
+    const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
+    await ('output' in where
+      ? exporting.exportRegistryImageToStream(context, { ...request, ...where }, signal)
+      : exporting.exportRegistryImage(context, { ...request, ...where }, signal));
+  };
+  if (typeof to === 'string') return write({ target: to, overwrite });
+  using sink = openSink(to);
+  await writeAll(sink, write, signal);
 }
 
-/** Writes to a caller's stream. @throws OUTPUT_FAILED where that fails */
-async function toStream(write: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+/** A caller's stream for one export. */
+type Sink = Disposable & {
+  /** What is written to it goes to the caller's stream, which stays open when it ends. */
+  readonly output: Writable;
+  /** What the caller's stream has failed with. */
+  failure(this: void): unknown;
+};
+
+/** From now on the caller's stream may fail: without a listener that would end the process. The listeners that pipelines leave are at ours. */
+function openSink(to: Writable): Sink {
+  let failure: unknown;
+  const fail = (error?: unknown): void => {
+    failure ??= error ?? to.errored ?? new Error('it is closed');
+    output.destroy();
+  };
+  const output = new Writable({
+    write: (chunk: Uint8Array, _encoding, done) =>
+      void to.write(chunk, (error) => {
+        if (error) fail(error);
+        done(error);
+      }),
+  });
+  output.on('error', () => undefined); // whoever writes to it is told as well
+  const onClose = (): void => fail();
+  to.on('error', fail).on('close', onClose);
+  if (!to.writable) fail();
+  return {
+    output,
+    failure: () => failure,
+    [Symbol.dispose]() {
+      to.off('close', onClose);
+      if (failure === undefined) to.off('error', fail); // or else its event may be still to come
+    },
+  };
+}
+
+/** Has all written to a caller's stream. @throws OUTPUT_FAILED where that fails */
+async function writeAll(
+  { output, failure }: Sink,
+  write: (where: { readonly output: Writable }) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    await write();
+    await write({ output });
+    await finished(output.end(), { signal });
   } catch (error) {
-    const isOfFile = error instanceof Error && 'syscall' in error && error.syscall === 'read';
-    if (signal.aborted || isImageError(error) || isOfFile) throw error;
-    const [output, reason] = ['the stream', errnoOf(error) ?? (error instanceof Error ? error.message : String(error))];
-    const message = `${output} could not be written: ${show(whyFailed(error))}`;
-    throw new ImageError('OUTPUT_FAILED', message, { output, reason: show(reason) }, { cause: error });
+    const cause = failure();
+    if (cause === undefined || signal.aborted || isImageError(error)) throw error;
+    const [shown, why] = ['the stream', show(whyFailed(cause))];
+    const details = { output: shown, reason: errnoOf(cause) ?? why };
+    throw new ImageError('OUTPUT_FAILED', `${shown} could not be written: ${why}`, details, { cause });
   }
 }
 

@@ -97,7 +97,7 @@ export type Store = AsyncDisposable & {
 
 /** What `store.export` is given. */
 export type ExportOptions = CallOptions & {
-  /** Absolute path of the file to make, or a stream, which stays open. */
+  /** Absolute path of the file to make, or a stream, which stays open: the export ends when that has taken all. */
   readonly to: string | Writable;
   /**
    * Default: `aci` for an archive, `oci` for an image that is kept as a registry served it. Of such an image an archive
@@ -306,7 +306,8 @@ export type Finder = AsyncDisposable & {
   /**
    * Brings the images of an archive or a layout of OCI, of docker or of a bundle into the store, checked as those of registries.
    *
-   * @param from - the absolute path of a file or directory, or a stream. @throws if it cannot be read to its end
+   * @param from - the absolute path of a file or directory, or a stream, which is destroyed at the end.
+   * @throws FILE_NOT_FOUND, FILE_UNREADABLE, ARCHIVE_ and MANIFEST_ codes, if it cannot be read to its end
    */
   importImages(from: string | Readable, call?: ImportCall): Promise<BatchResult>;
   /** Cancels what is under way, and resolves when it has ended. Later calls end with CLOSED. */

@@ -10,9 +10,9 @@ import { errnoOf } from '../system/errno.ts';
 /** The certificates for one `host[:port]`. */
 export type HostCertificates = TlsMaterial & {
   /** Warnings about ignored files, to show when the host is asked. */
-  readonly warnings?: readonly string[];
+  readonly warnings?: readonly string[] | undefined;
   /** Why the host must not be asked: a client certificate or its key cannot be used. */
-  readonly fault?: ImageError;
+  readonly fault?: ImageError | undefined;
 };
 
 /**

@@ -11,9 +11,9 @@ export type Lookasides = {
   /** Places by scope: `example.com`, `example.com/team`, `example.com/team/app:1`, `*.example.com`. */
   readonly scopes: ReadonlyMap<string, SignaturePlace>;
   /** The place for images that are in no scope. */
-  readonly others: SignaturePlace | undefined;
+  readonly others?: SignaturePlace | undefined;
   /** A directory that is used, if it exists, for images without a configured place. */
-  readonly fallback: string | undefined;
+  readonly fallback?: string | undefined;
 };
 
 /** The place of the most specific scope that contains an image. @see containers-registries.d(5) */

@@ -37,13 +37,13 @@ export type Mirror = {
   /** `http(s)://host[:port]`. With http, the mirror is asked over http only. */
   readonly origin: string;
   /** Replaces the namespace of the rule in the names of repositories: `proxy/hub`. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /** The mirror may resolve tags; otherwise it is asked for digests only. */
   readonly resolves: boolean;
   /** The references that the mirror is used for: those with a digest, or those without one. Default: all. */
-  readonly only?: 'digests' | 'tags';
+  readonly only?: 'digests' | 'tags' | undefined;
   /** The mirror may be asked over http if https fails. */
-  readonly insecure?: boolean;
+  readonly insecure?: boolean | undefined;
 };
 
 /** The mirrors of a registry or a namespace, and whether it is blocked. */
@@ -51,17 +51,17 @@ export type MirrorRule = {
   /** `docker.io`, `docker.io/library`, `*.example.com`. Of several matching rules, the longest prefix is used. */
   readonly prefix: string;
   /** The registry itself must not be asked; its mirrors are. Default false. */
-  readonly blocked?: boolean;
+  readonly blocked?: boolean | undefined;
   /** The registry may be asked over http if https fails. */
-  readonly insecure?: boolean;
+  readonly insecure?: boolean | undefined;
   /** Replaces the prefix: `host[:port][/path]`. */
-  readonly location?: string;
+  readonly location?: string | undefined;
   /** Asked before the registry, in this order, also if the registry is blocked. */
   readonly mirrors: readonly Mirror[];
   /** The file that the rule is from, for messages; undefined for a rule that is in no file. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Why the rule is invalid. Its repositories are not requested at all, since they may be meant for a mirror. */
-  readonly fault?: string;
+  readonly fault?: string | undefined;
 };
 
 /** Another program that may have content of a repository because it has fetched it, or has been given it, before. */

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import test, { type ExecutionContext } from 'ava';
 
 import { type ActionOptions, createApps, createFetcher, createFinder, hasCode, openPool } from '../../src/index.ts';
@@ -161,6 +163,14 @@ test('an option that is undefined counts as absent, and one with an unknown name
   await createFinder(options).close();
   await createFetcher(options).close();
   await openPool({ workers: undefined, jobs: undefined }).close();
+  const none = { insecure: undefined, prefix: undefined };
+  const mirrors = [{ origin: 'https://mirror.example.com', resolves: true, only: undefined, ...none }];
+  await createFinder({
+    ...options,
+    mirrors: [{ prefix: 'docker.io', mirrors, blocked: undefined, location: undefined, source: undefined }],
+    lookasides: { scopes: new Map(), others: undefined },
+    certificates: new Map([['a.example', { ca: [], pairs: [], insecure: undefined, fault: undefined }]]),
+  }).close();
   refused(t, () => createFinder({ ...options, pullpolicy: 'new' } as ActionOptions), 'pullpolicy');
   refused(t, () => createFinder({ ...options, constructor: 1 } as unknown as ActionOptions), 'constructor');
   const others = { peers: () => [] };
@@ -185,6 +195,36 @@ test('without a keystore, insecure.image has to be said', async (t) => {
   const { store } = await openPublic(t);
   refused(t, () => createFinder({ store }), 'keystore');
   refused(t, () => createFetcher({ store, keystore: undefined, insecure: { image: false } }), 'keystore');
+});
+
+test('what would look like an object without members is refused, and no message shows what may be a password', async (t) => {
+  const { store } = await openPublic(t);
+  const base: ActionOptions = { store, insecure: { image: true } };
+  const password = 'hunter2';
+  const others = [new Map([['a.example', { user: 'me', password }]]), new Headers(), Promise.resolve({}), new Date()];
+  for (const name of ['headers', 'dockerCredentials', 'limits', 'timeouts', 'limitRates', 'proxy']) {
+    for (const other of others) refused(t, () => createFinder({ ...base, [name]: other }), name);
+  }
+  for (const other of others) t.throws(() => openPool(other as object), { code: 'USAGE' } as object);
+  class Settings {
+    workers = 1;
+  }
+  await openPool(new Settings()).close();
+
+  const secrets: readonly object[] = [
+    { headers: password },
+    { headers: { 'a.example': `Bearer ${password}` } },
+    { headers: { [`me:${password}@a.example`]: {} } },
+    { dockerCredentials: `me:${password}` },
+    { dockerCredentials: { 'a.example': `me:${password}` } },
+    { registryCredentials: password },
+    { proxy: `http://me:${password}@proxy:1` },
+    { proxy: { http: `ftp://me:${password}@proxy:1` } },
+  ];
+  for (const given of secrets) {
+    const error = t.throws(() => createFinder({ ...base, ...given }), { code: 'USAGE' } as object);
+    t.notRegex(inspect(error), /hunter2|_PROXY is/);
+  }
 });
 
 test('options that contradict each other are refused', async (t) => {
@@ -236,6 +276,8 @@ test('what createApps and the calls are given is checked, and called by its own 
     [[{ image: 'a', keep: 'docker' }], 'apps.keep'],
     [[{ image: './a.aci', directory: 5 }], 'apps.directory'],
     [[{ image: 'a', mounts: 'x' }], 'apps.mounts'],
+    [[{ image: 'a', args: 'x' }], 'apps.args'],
+    [[{ image: 'a', memoryLimit: 5 }], 'apps.memoryLimit'],
     [[{ image: 'a', mounts: [{ volume: 'v' }] }], 'apps.mounts.path'],
   ];
   const given = lists as readonly (readonly [list: readonly string[], option: string])[];
@@ -260,4 +302,11 @@ test('what createApps and the calls are given is checked, and called by its own 
       { code: 'USAGE', details: { option } },
     );
   t.notThrows(() => createApps(['a'], { mounts: undefined, volumes: undefined }).validate());
+  const apps = createApps(['a']);
+  for (const wrong of [5, null, {}, { image: 'a', keep: 'x' }]) {
+    t.throws(() => apps.create(wrong as unknown as string), { code: 'USAGE' } as object);
+  }
+  await t.throwsAsync(apps.walk(undefined as unknown as () => void), { code: 'USAGE' } as object);
+  t.is(apps.create('b').image, 'b');
+  t.is(apps.length, 2);
 });

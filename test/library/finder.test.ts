@@ -14,6 +14,7 @@ import {
 } from '../../src/index.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { openPublic } from '../helpers/public-store.ts';
+import { refusal, startRegistry } from '../helpers/registry.ts';
 
 const insecure = { image: true };
 
@@ -105,4 +106,31 @@ test('a limit or a timeout that is undefined has its default', async (t) => {
     timeouts: { stall: undefined },
   });
   t.is(await finder.findImage(url), imageId);
+});
+
+test('credentials that a program gives are checked when they come', async (t) => {
+  const { store } = await openPublic(t);
+  const challenge = { 'www-authenticate': 'Basic realm="here"' };
+  const registry = await startRegistry(t, {
+    guard: ({ headers }) => (headers.authorization ? undefined : refusal(401, 'UNAUTHORIZED', 'who?', challenge)),
+  });
+  registry.putImage('app', '1');
+  const codeWith = async (credential: unknown): Promise<string | undefined> => {
+    const registryCredentials = () => Promise.resolve(credential as undefined);
+    await using finder = createFinder({ store, insecure, workers: 1, keep: 'oci', noStore: true, registryCredentials });
+    const [outcome] = (await finder.findImages([`docker://${registry.host}/app:1`])).outcomes;
+    const { error } = outcome ?? {};
+    return hasCode(error, 'USAGE') ? error.details.option : error?.code;
+  };
+  t.is(await codeWith(undefined), 'AUTH_REQUIRED');
+  t.is(await codeWith(null), 'AUTH_REQUIRED');
+  t.is(await codeWith('me:secret'), 'registryCredentials');
+  t.is(await codeWith({ user: 'me', password: 'x' }), 'registryCredentials.kind');
+  t.is(await codeWith({ kind: 'basic', user: 'me', password: undefined }), 'registryCredentials.password');
+  t.is(await codeWith({ kind: 'bearer' }), 'registryCredentials.token');
+  t.true(
+    registry.requests.every(({ headers }) => headers.authorization === undefined),
+    'nothing of it is sent',
+  );
+  t.is(await codeWith({ kind: 'basic', user: 'me', password: 'x', expiresAt: 5 }), undefined);
 });

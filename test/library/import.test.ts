@@ -61,3 +61,23 @@ test('what importImages is given is checked; it can be stopped, and does nothing
   await finder.close();
   await t.throwsAsync(finder.importImages(Readable.from([tar])), { code: 'CLOSED' } as object);
 });
+
+test('a stream that cannot be read, or gives no bytes, is a failure with a code', async (t) => {
+  const { store } = await openPublic(t);
+  await using finder = createFinder({ store, workers: 1, insecure: { image: true }, keep: 'oci' });
+  const reason = new Error('the line is cut');
+  const broken = async function* () {
+    yield tar.subarray(0, 1000);
+    await Promise.reject(reason);
+  };
+  const cut = await t.throwsAsync(finder.importImages(Readable.from(broken())));
+  t.true(hasCode(cut, 'FILE_UNREADABLE') && cut.cause === reason, String(cut));
+  const streams: readonly (readonly [make: () => Readable, code: string])[] = [
+    [() => createReadStream('/nonexistent/images.tar'), 'FILE_NOT_FOUND'],
+    [() => createReadStream('/'), 'FILE_UNREADABLE'],
+    [() => Readable.from(['text', 'text']), 'FILE_UNREADABLE'],
+    [() => Readable.from([tar]).destroy(), 'FILE_UNREADABLE'],
+    [() => Readable.from([tar]).destroy(reason), 'FILE_UNREADABLE'],
+  ];
+  for (const [make, code] of streams) await t.throwsAsync(finder.importImages(make()), { code } as object);
+});

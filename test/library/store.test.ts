@@ -1,3 +1,4 @@
+import { createWriteStream } from 'node:fs';
 import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -93,6 +94,12 @@ test('a stream that fails, or is closed, is OUTPUT_FAILED with its error as the 
   const full = Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' });
   const streams: readonly (readonly [make: () => Writable, details: object])[] = [
     [() => new PassThrough().destroy(), { output: 'the stream' }],
+    [() => new PassThrough().end(), { output: 'the stream' }],
+    [() => createWriteStream('/nonexistent/image'), { reason: 'ENOENT' }],
+    [
+      () => new Writable({ write: (_chunk, _encoding, callback) => void setTimeout(callback, 50, full) }),
+      { reason: 'ENOSPC' },
+    ],
     [() => new Writable({ write: (_chunk, _encoding, callback) => callback(full) }), { reason: 'ENOSPC' }],
     [
       () =>
@@ -113,6 +120,26 @@ test('a stream that fails, or is closed, is OUTPUT_FAILED with its error as the 
   }
   const stopped = store.export(app.imageId, { to: new PassThrough(), signal: AbortSignal.abort(new Error('enough')) });
   await t.throwsAsync(stopped, { code: 'CANCELLED' });
+});
+
+test('nothing stays at a stream that images are exported to, which end when it has taken all', async (t) => {
+  const { store, app, registry } = await openFilled(t);
+  let taken = 0;
+  const output = new Writable({
+    highWaterMark: 1,
+    write(chunk: Uint8Array, _encoding, callback) {
+      setTimeout(() => callback(), 1);
+      taken += chunk.length;
+    },
+  });
+  const listeners = () => output.eventNames().map((name) => [name, output.listenerCount(name)]);
+  const before = listeners();
+  await store.export(app.imageId, { to: output });
+  t.is(taken, app.tar.length);
+  await store.export(registry.reference, { to: output, format: 'docker' });
+  await t.throwsAsync(store.export('example.com/none', { to: output }), { code: 'NOT_IN_STORE' } as object);
+  t.deepEqual(listeners(), before);
+  t.true(output.writable);
 });
 
 test('an image is extracted, alone or with what it depends on', async (t) => {
