@@ -109,21 +109,21 @@ export async function receiveArchive(
   });
   const abort = (): void => fail(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
-  const request = {
-    source: source.kind === 'pipe' ? ({ kind: 'pipe' } as const) : source,
-    shown,
-    limits: {
-      archiveBytes: limits.archive,
-      headerBytes: limits.header,
-      pathBytes: limits.path,
-      entries: limits.entries,
-    },
-    blobs: dirname(store.digestPath(parseDigest(`sha256:${'0'.repeat(64)}`))),
-    temporary: store.temporaryPath(),
-    port: port2,
-  };
   try {
     if (signal.aborted) abort();
+    const request = {
+      source: source.kind === 'pipe' ? ({ kind: 'pipe' } as const) : source,
+      shown,
+      limits: {
+        archiveBytes: limits.archive,
+        headerBytes: limits.header,
+        pathBytes: limits.path,
+        entries: limits.entries,
+      },
+      blobs: dirname(store.digestPath(parseDigest(`sha256:${'0'.repeat(64)}`))),
+      temporary: store.temporaryPath(),
+      port: port2,
+    };
     const carried = await pool.run('importArchive', request, [port2]);
     return { carried, added };
   } catch (error) {

@@ -42,13 +42,12 @@ function enginePoolOf(pool: Pool): EnginePool {
 export function createApps(inputs: readonly (string | AppInput)[], shared: SharedByApps = {}): Apps {
   const list = createAppsList(checkApps(inputs), checkShared(shared));
   const unchecked = { ...list };
-  return Object.assign(list, {
-    create: (input: string | AppInput) => unchecked.create(checkApp(input)),
-    async walk(visit: Parameters<Apps['walk']>[0]) {
-      callback(visit, 'visit');
-      await unchecked.walk(visit);
-    },
-  });
+  const create: Apps['create'] = (input) => unchecked.create(checkApp(input));
+  const walk: Apps['walk'] = async (visit) => {
+    callback(visit, 'visit');
+    await unchecked.walk(visit);
+  };
+  return Object.assign(list, { create, walk });
 }
 
 /** Creates a finder: it answers from the store where the policy allows it, and fetches the rest. @throws USAGE */
@@ -71,11 +70,11 @@ export function createFinder(options: ActionOptions): Finder {
 async function openSource(from: string | Readable): Promise<ImportSource> {
   either(instance(Readable, 'a stream'), absolutePath)(from, 'from');
   if (typeof from === 'string') return fileSource(from);
-  if (from.readableEncoding === null) {
-    from.once('error', () => undefined); // before it is read: without a listener that would end the process
-    return { kind: 'pipe', bytes: from, name: 'the stream' };
+  if (from.readableEncoding !== null) {
+    throw new ImageError('USAGE', 'from: want a stream of bytes, without an encoding', { option: 'from' });
   }
-  throw new ImageError('USAGE', 'from: want a stream of bytes, without an encoding', { option: 'from' });
+  from.once('error', () => undefined); // it may fail before it is read, which would end the process
+  return { kind: 'pipe', bytes: from, name: 'the stream' };
 }
 
 /** Creates a fetcher: a finder for single images that are not image IDs. @throws USAGE */

@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts';
+import { closedError, ImageError } from '../errors.ts';
 import { openPool } from '../pool/pool.ts';
 import type { Keystore as EngineKeystore } from '../verify/keystore.ts';
 import { listTrustedKeys } from '../verify/list-trusted-keys.ts';
@@ -24,9 +24,15 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
   const { dirs, trustedRoot, onWarning, workerUrl } = checkKeystoreOptions(options);
   const threads = { workers: 1, sessionsPerWorker: 1, filename: workerFileOf(workerUrl) };
   const engine = await openEngineKeystore({ dirs, trustedRoot, ...(onWarning && { onWarning }) });
+  let isClosed = false;
+  const close = (): Promise<void> => {
+    isClosed = true;
+    return engine.close();
+  };
   const keystore: Keystore = {
     dirs,
     async trust(key, options) {
+      if (isClosed) throw closedError('keystore'); // before the key is judged
       const { prefix, layer } = placeOf(dirs, options);
       const certificate = typeof key === 'string' ? Buffer.from(key) : key;
       if (!(certificate instanceof Uint8Array)) {
@@ -54,8 +60,8 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
       const { prefix, layer } = placeOf(dirs, options);
       return engine.remove({ fingerprint, layer, ...(prefix !== undefined && { prefix }) });
     },
-    close: () => engine.close(),
-    [Symbol.asyncDispose]: () => engine.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   };
   engines.set(keystore, engine);
   return keystore;

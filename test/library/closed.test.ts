@@ -1,11 +1,13 @@
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 
 import test from 'ava';
 
 import { createFinder, openKeystore, openPool, openStore } from '../../src/index.ts';
 import { openStore as openEngineStore } from '../../src/store/open-store.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
+import { until } from '../helpers/until.ts';
 
 test('everything that is asked of a closed store, keystore, pool or finder is CLOSED, and to close again is not', async (t) => {
   const directory = await temporaryDirectory(t);
@@ -30,13 +32,30 @@ test('everything that is asked of a closed store, keystore, pool or finder is CL
     () => store.collectGarbage(),
     () => store.prune({ keep: [] }),
     () => keystore.list(),
+    () => keystore.trust('no key', { root: true }),
     () => keystore.distrust('0'.repeat(40), { root: true }),
     () => finder.findImage('example.com/app'),
     () => finder.findImages([]),
     () => finder.planImages([]),
     () => later.findImage('example.com/app'),
+    () => later.importImages(new PassThrough()),
   ];
   for (const call of calls) await t.throwsAsync(call(), { code: 'CLOSED' }, String(call));
+});
+
+test.serial('an import into a closed store leaves nothing that keeps the process', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const ports = () => process.getActiveResourcesInfo().filter((resource) => resource === 'MessagePort').length;
+  const before = ports();
+  const store = await openStore({ dir: join(directory, 'store') });
+  await using finder = createFinder({ store, insecure: { image: true } });
+  await store.close();
+  const from = new PassThrough();
+  await t.throwsAsync(finder.importImages(from), { code: 'CLOSED' });
+  t.true(from.destroyed);
+  await finder.close();
+  await Promise.race([until(() => ports() <= before), setTimeout(5_000, undefined, { ref: false })]);
+  t.true(ports() <= before);
 });
 
 test('an operation that runs when its store is closed ends with CLOSED', async (t) => {
