@@ -310,6 +310,16 @@ export function closedError(what: ErrorDetails['CLOSED']['what']): ImageError<'C
 /** Converts any thrown value to an ImageError; one that is not becomes the cause of an INTERNAL error. */
 export function asImageError(error: unknown): ImageError {
   if (isImageError(error)) return error;
-  const what = error instanceof Error ? error.message : String(error);
+  const what = textOf(error);
   return new ImageError('INTERNAL', `unexpected: ${what}`, { what }, { cause: error });
+}
+
+/** What a program throws may be anything: some values are no text, and their own function for that may throw. */
+function textOf(thrown: unknown): string {
+  try {
+    const text = String(thrown instanceof Error ? thrown.message : thrown);
+    return text.replace(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  } catch {
+    return `a value of type ${typeof thrown}`;
+  }
 }

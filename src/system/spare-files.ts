@@ -24,11 +24,16 @@ export function isFileSizeLimited(): boolean {
 const outOfFilesMessage =
   /^(Worker initialization failure: )?E[MN]FILE\b|^Cannot read package config .*too many open files/;
 
+/** How many causes are looked at: an error of a program may be its own cause. */
+const deepest = 16;
+
 /** Whether the cause of an error is that this process, or the machine, cannot open more files or sockets now. */
 export function isOutOfFiles(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
+  let at = error;
+  for (let depth = 0; depth < deepest && at instanceof Error; depth += 1) {
     const code = 'code' in at ? at.code : undefined;
     if (code === 'EMFILE' || code === 'ENFILE' || outOfFilesMessage.test(at.message)) return true;
+    at = at.cause;
   }
   return false;
 }

@@ -11,6 +11,7 @@ import {
   hasCode,
   openPool,
   type PlanCall,
+  type Transport,
 } from '../../src/index.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { openPublic } from '../helpers/public-store.ts';
@@ -133,4 +134,33 @@ test('credentials that a program gives are checked when they come', async (t) =>
     'nothing of it is sent',
   );
   t.is(await codeWith({ kind: 'basic', user: 'me', password: 'x', expiresAt: 5 }), undefined);
+});
+
+test('whatever a transport rejects with, its image fails alone and with a code', async (t) => {
+  const { store } = await openPublic(t);
+  const own = new Error('its own cause');
+  own.cause = own;
+  const thrown: readonly unknown[] = [
+    own,
+    Object.create(null),
+    {
+      toString() {
+        throw new Error('no text');
+      },
+    },
+    Symbol('odd'),
+    new Error('red \u001b[31m\nand more'),
+  ];
+  const transport: Transport = ({ url }) => {
+    const { promise, reject } = Promise.withResolvers<never>();
+    reject(thrown[Number(url.slice(-1))]);
+    return promise;
+  };
+  await using finder = createFinder({ store, insecure, workers: 1, retries: 0, transport });
+  const { outcomes } = await finder.findImages(thrown.map((_, index) => `http://a.example/${index}`));
+  t.deepEqual(
+    outcomes.map(({ error }) => error?.code),
+    thrown.map(() => 'INTERNAL'),
+  );
+  for (const { error } of outcomes) t.notRegex(JSON.stringify([error?.message, error?.details]), /\\u00|\\n/);
 });
