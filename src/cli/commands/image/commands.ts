@@ -40,10 +40,7 @@ export const imageCommands: readonly Command[] = [
       ['image export docker://busybox:1 busybox.tar', 'an image of a registry as an OCI archive'],
       ['image export --format=aci docker://busybox:1 busybox.aci', 'the archive that --keep=both would have kept'],
       ['image export -f images.txt --compress=zstd images.tar.zst', 'what a list names; a bundle if ACIs are among it'],
-      [
-        'image export --all --without there.json update.tar',
-        'what the other side lacks, by its image list --output=json',
-      ],
+      ['image export --all --without there.json update.tar', 'what is not in there.json, an image list --output=json'],
       ['image export --all layout/', 'a directory, which is added to if it is an OCI layout'],
       ['image export --all --format=oci-archive - | ctr -n k8s.io images import -', 'into containerd'],
       ['image export --all --format=docker-archive - | podman load', 'into podman or docker'],
