@@ -7,6 +7,7 @@ import { asImageError, ImageError } from './errors.ts';
 import type { PushOutcome, PushTotals } from './events/push.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { ImageType } from './image/apps.ts';
+import { withoutSecrets } from './image/reference.ts';
 import { listImages } from './images/list.ts';
 import { resolveEntries } from './images/resolve-image.ts';
 import type { FetchSettings } from './options.ts';
@@ -231,5 +232,5 @@ async function findRegistryImages(store: Store, asked: string): Promise<readonly
 
 function archiveError(asked: string): ImageError<'NOT_IN_STORE'> {
   const message = 'it is an archive (ACI), which a registry does not take, and the store has no registry image of it';
-  return new ImageError('NOT_IN_STORE', message, { asked, of: 'archives-only' });
+  return new ImageError('NOT_IN_STORE', message, { asked: withoutSecrets(asked), of: 'archives-only' });
 }

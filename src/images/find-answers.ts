@@ -2,7 +2,7 @@ import { hasCode, ImageError } from '../errors.ts';
 import { isDigest, parseDigest } from '../image/digest.ts';
 import { defaultLabels, type NodePlatform } from '../image/labels.ts';
 import { type PlatformChoice, runsOn } from '../image/platform.ts';
-import { formatReference, type ImageReference, type NameReference } from '../image/reference.ts';
+import { formatReference, type ImageReference, type NameReference, withoutSecrets } from '../image/reference.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { findExpected } from '../store/index/lookups.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
@@ -111,6 +111,6 @@ async function findArchives(
 /** The error for what the store cannot answer. */
 export function notAnswered(asked: string): ImageError<'NOT_IN_STORE'> {
   return new ImageError('NOT_IN_STORE', 'the store has no such image, so that it is not known what it needs', {
-    asked,
+    asked: withoutSecrets(asked),
   });
 }

@@ -7,6 +7,7 @@ import {
   type NameReference,
   type Names,
   parseReference,
+  withoutSecrets,
 } from '../image/reference.ts';
 import { parseRegistryReference, registryImageName, type RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
@@ -166,7 +167,8 @@ function parse(asked: string, names: Names = 'discovery'): ImageReference {
 }
 
 function notInStore(asked: string): never {
-  throw new ImageError('NOT_IN_STORE', `no image of the store is ${show(asked)}`, { asked });
+  const message = `no image of the store is ${show(withoutSecrets(asked))}`;
+  throw new ImageError('NOT_IN_STORE', message, { asked: withoutSecrets(asked) });
 }
 
 /** Whether a text is a digest or a prefix of one. It could also be a name with a version. */

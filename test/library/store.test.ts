@@ -3,10 +3,11 @@ import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { createFinder, hasCode, openStore, type Store, type StoreOptions } from '../../src/index.ts';
+import { createFinder, createPusher, hasCode, openStore, type Store, type StoreOptions } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { damageFile } from '../helpers/damage.ts';
 import { openPublic } from '../helpers/public-store.ts';
@@ -140,6 +141,26 @@ test('nothing stays at a stream that images are exported to, which end when it h
   await t.throwsAsync(store.export('example.com/none', { to: output }), { code: 'NOT_IN_STORE' } as object);
   t.deepEqual(listeners(), before);
   t.true(output.writable);
+});
+
+test('what the store does not have is named without the query of its URL', async (t) => {
+  const { store } = await openPublic(t);
+  const url = 'http://a.example/app.aci?token=secret';
+  await using pusher = createPusher({ store, workers: 1 });
+  const calls: readonly (() => Promise<unknown>)[] = [
+    () => store.image(url),
+    () => store.verify({ images: [url] }),
+    () => store.prune({ keep: [url] }),
+    async () => {
+      const { outcomes } = await pusher.pushImages([url], { to: 'docker://a.example' });
+      throw outcomes[0]?.error ?? new Error('it was pushed');
+    },
+  ];
+  for (const call of calls) {
+    const error = await t.throwsAsync(call, { code: 'NOT_IN_STORE' } as object);
+    t.like(error, { details: { asked: 'http://a.example/app.aci' } });
+    t.notRegex(inspect(error), /secret/);
+  }
 });
 
 test('an image is extracted, alone or with what it depends on', async (t) => {
