@@ -58,8 +58,8 @@ export function createFinder(options: ActionOptions): Finder {
     findImages: async (apps, call = {}) => finder.findImages(checkApps(apps), checkCall('findImages', call)),
     planImages: async (apps, call = {}) => finder.planImages(checkApps(apps), checkCall('planImages', call)),
     importImages: async (from, call = {}) => {
-      const checked = checkCall('importImages', call);
-      return finder.importImages(await openSource(from), checked);
+      const [checked, source] = [checkCall('importImages', call), await openSource(from)];
+      return finder.importImages(source, checked).finally(() => source.kind === 'pipe' && source.bytes.destroy());
     },
     close: () => finder.close(),
     [Symbol.asyncDispose]: () => finder.close(),

@@ -51,10 +51,7 @@ export function createSpace({ path, measure, storedOf, nowMs }: SpaceOptions): S
     free = await measure();
     measuredAtMs = atMs;
   };
-  const refresh = (): Promise<void> =>
-    (measuring ??= measureNow().finally(() => {
-      measuring = undefined;
-    }));
+  const refresh = (): Promise<void> => (measuring ??= measureNow().finally(() => void (measuring = undefined)));
   const isStale = (): boolean => nowMs() - measuredAtMs > measuredForMs || reservedSince > measuredForBytes;
   const available = (): number => free - writtenSince - outstanding - indexBytes;
 
@@ -72,11 +69,10 @@ export function createSpace({ path, measure, storedOf, nowMs }: SpaceOptions): S
       }
     }
     refused.clear();
-    let keys = [...parts.keys()];
+    const keys = [...parts.keys()];
     return {
       [Symbol.dispose]() {
-        keys.forEach(release);
-        keys = [];
+        keys.splice(0).forEach(release);
       },
     };
   };
