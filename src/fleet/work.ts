@@ -1,6 +1,7 @@
 import { hasCode, ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { parseDestination } from '../internal.ts';
+import { setNewest } from '../system/bounded-map.ts';
 import { abortable } from '../system/single-flight.ts';
 import type { Batch } from './batch.ts';
 import { removeLeftQueues } from './image-queues.ts';
@@ -10,6 +11,8 @@ import { createWorkload, type Workload } from './workload.ts';
 
 /** How long a batch that was refused is left alone: the clock may have been wrong. */
 const refusedMs = 60_000;
+/** So many of them are remembered: whoever writes to the queue does not decide how much memory that takes. */
+const mostRefused = 1000;
 
 /**
  * Works on batches as they come, until the signal, or until the one that is asked for has ended. What runs when it is stopped goes back
@@ -147,7 +150,7 @@ function createRefused({ onWarning, nowMs }: Pick<WorkContext, 'onWarning' | 'no
     note(name: string, error: ImageError): void {
       const why = hasCode(error, 'BATCH_INVALID') ? error.details.why : error.message; // without the time, which goes on
       if (refused.get(name)?.why !== why) onWarning(`the batch ${show(name)} is left to others: ${error.message}`);
-      refused.set(name, { why, untilMs: nowMs() + refusedMs });
+      setNewest(refused, name, { why, untilMs: nowMs() + refusedMs }, mostRefused);
     },
   };
 }
