@@ -35,20 +35,18 @@ test.serial(
       t.pass();
       return;
     }
-    const output = await run('main', ['--small', '--rounds=1', '--tries=1', '--json', 'start-up', 'aci-batch']);
+    const output = await run('main', ['--small', '--rounds=3', '--tries=1', '--json', 'start-up', 'aci-batch']);
     const cases = output.trimEnd().split('\n');
     const rows = cases.map((line) => caseForm.parse(JSON.parse(line)));
     t.deepEqual(
       rows.map((result) => result.case),
       ['start-up', 'aci-batch'],
     );
-    const cpuMs = (name: string, who: string): number =>
-      rows.find((result) => result.case === name)?.rows.find((row) => row.who === who)?.cpuMs ?? NaN;
-    const longshore = cpuMs('aci-batch', 'longshore') - cpuMs('start-up', 'longshore, one image of 20 KB');
-    const floor = cpuMs('aci-batch', 'floor: inflate and hash') - cpuMs('start-up', 'floor of that image');
-    t.log(`beyond start-up, longshore ${longshore.toFixed(0)} ms, floor ${floor.toFixed(0)} ms`);
-    // It is 2 to 4; a bound that only a collapse reaches, whatever else the machine does.
-    t.true(longshore <= 12 * floor, `${longshore} ms to ${floor} ms`);
+    const cpuMs = (who: string): number => rows[1]?.rows.find((row) => row.who === who)?.cpuMs ?? NaN;
+    const [longshore, floor] = [cpuMs('longshore'), cpuMs('floor: inflate and hash')];
+    // With all that a process takes to start, on both sides, it is 2 to 3; a bound that only a collapse reaches, whatever else the machine does.
+    t.log(`${longshore.toFixed(0)} ms to ${floor} ms`);
+    t.true(longshore <= 5 * floor, `${longshore} ms to ${floor} ms`);
   },
 );
 

@@ -99,17 +99,17 @@ const mostReturns = 10;
 export async function bringImage(context: BringContext, taken: Taken): Promise<Ending> {
   const { batch, suspects } = context;
   const { index, losses } = taken;
-  if (!(await context.begin(index))) return 'done';
-  if (losses === 0) return bring(context, taken);
-  if (losses >= maxLosses && (losses >= mostLosses || losses * 2 >= (await taken.lostWorkers()))) {
-    await context.report(givenUp(context, taken));
-    return 'done';
-  }
-  // one at a time, so that none of them is suspected for what another does
   const suspect = `${batch.id}-${index}`;
-  if (suspects.size > 0) return 'later';
-  suspects.add(suspect);
+  if (losses > 0) {
+    if (suspects.size > 0) return 'later'; // one at a time, so that none of them is suspected for what another does
+    suspects.add(suspect);
+  }
   try {
+    if (!(await context.begin(index))) return 'done';
+    if (losses >= maxLosses && (losses >= mostLosses || losses * 2 >= (await taken.lostWorkers()))) {
+      await context.report(givenUp(context, taken));
+      return 'done';
+    }
     return await bring(context, taken);
   } finally {
     suspects.delete(suspect);

@@ -15,7 +15,7 @@ export type Taken = {
   readonly index: number;
   /** How often it failed in a way that another try may mend. */
   readonly failures: number;
-  /** How often the worker that had it was lost. */
+  /** How often a worker was lost that had begun with it. */
   readonly losses: number;
   /** Aborted when it is no longer ours, and when the worker is to stop. */
   readonly signal: AbortSignal;
@@ -95,7 +95,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
   const workers = new Map<string, Worker>();
   const drained = new Set<string>();
   const stopping = new AbortController();
-  const { runs, lost, survived, returned } = notesOf(batch.id);
+  const { runs, lost, lossCounts, returned } = notesOf(batch.id);
   let most: 'none' | 'one' | 'all' = 'all';
 
   const queueOf = (name: string): Queue => {
@@ -114,12 +114,18 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
     return queue;
   };
 
-  /** How often workers were lost with an image: one that goes on after it was taken for lost says so. */
+  /**
+   * How often workers were lost that had begun with an image, after BullMQ missed the one that had it so many times. What a worker merely
+   * held, since it does one after the other, is not to blame.
+   */
   const lossesOf = async (index: number, stalled: number): Promise<number> => {
-    const previous = await redis.hget(runs, String(index));
-    const said = Number((await redis.hget(survived, String(index))) ?? 0);
-    if (previous !== null) await redis.sadd(lost, previous);
-    return Math.max(0, stalled - said);
+    const [counted, seen] = await redis.hmget(lossCounts, String(index), `${index} seen`);
+    const run = await redis.hget(runs, String(index));
+    if (stalled === Number(seen)) return Number(counted ?? 0);
+    const noted = redis.multi().hset(lossCounts, `${index} seen`, stalled);
+    if (run !== null) noted.sadd(lost, run).hdel(runs, String(index)).hincrby(lossCounts, String(index), 1);
+    await noted.exec();
+    return Number(counted ?? 0) + (run === null ? 0 : 1);
   };
 
   const process = async (
@@ -140,7 +146,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       lostWorkers: () => redis.scard(lost),
       isOurs: async () => (await job.extendLock(token, timing.lockMs).catch(() => 0)) === 1,
     });
-    if (lock.aborted) await redis.hincrby(survived, String(index), 1);
+    if (lock.aborted && ending !== 'later') await redis.hincrby(lossCounts, String(index), -1); // it was not lost after all
     lock.throwIfAborted();
     if (ending === 'done') return;
     await redis.hdel(runs, String(index));
@@ -189,10 +195,9 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
     return worker;
   };
 
-  const close = async (): Promise<void> => {
-    stopping.abort();
+  const stop = async (reason?: unknown): Promise<void> => {
+    stopping.abort(reason);
     await Promise.all(Array.from(workers.values(), (worker) => worker.close()));
-    await Promise.all(Array.from(queues.values(), (queue) => queue.close()));
   };
 
   return {
@@ -242,10 +247,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
         else await worker.resume();
       }
     },
-    async stop(reason) {
-      stopping.abort(reason);
-      await Promise.all(Array.from(workers.values(), (worker) => worker.close()));
-    },
+    stop,
     async remove(isLeft) {
       const all = new Set(names.values());
       for (const name of all) await obliterate(queueOf(name));
@@ -253,7 +255,10 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       if (isLeft) await noteQueues(redis, all, leftMs);
       else await redis.zrem(noted, ...all);
     },
-    [Symbol.asyncDispose]: close,
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await Promise.all(Array.from(queues.values(), (queue) => queue.close()));
+    },
   };
 }
 
@@ -265,7 +270,7 @@ const leftMs = 60_000;
 /** Where Redis has what happened to the images of a batch. */
 function notesOf(id: string) {
   const of = (what: string): string => `${keyPrefix}:${what}:${id}`;
-  return { runs: runsKey(id), lost: of('lost'), survived: of('survived'), returned: of('returned') };
+  return { runs: runsKey(id), lost: of('lost'), lossCounts: of('losses'), returned: of('returned') };
 }
 
 async function noteQueues(redis: Redis, names: ReadonlySet<string>, forMs: number): Promise<void> {
@@ -293,11 +298,7 @@ export async function removeLeftQueues(redis: Redis): Promise<void> {
 }
 
 async function obliterate(queue: Queue): Promise<void> {
-  try {
-    await queue.obliterate({ force: true });
-  } catch (error) {
-    reportError(error as Error); // another worker removes it at this moment: BullMQ finds it half gone
-  }
+  await queue.obliterate({ force: true }).catch(reportError); // another worker removes it at this moment: BullMQ finds it half gone
 }
 
 function reportError(error: Error): void {
