@@ -12,22 +12,31 @@ export type CredentialChainOptions = {
   readonly onWarning: (message: string) => void;
   /** The time limit of one helper; default 10 s. */
   readonly helperMs?: number;
+  readonly nowMs?: () => number;
 };
 
+/** Tokens of clouds expire, and files are replaced, while a worker goes on. */
+const freshMs = 60_000;
+
 /**
- * Looks credentials up where docker and podman do. Files are read, and helpers run, once each, when first needed. If one fails, the
- * lookups that need it throw ImageError CONFIG_INVALID.
+ * Looks credentials up where docker and podman do. Files are read, and helpers run, when first needed, and then at most once a minute. If
+ * one fails, the lookups that need it throw ImageError CONFIG_INVALID, unless it worked before: then what it said counts on, with a warning.
  */
 export function openCredentialChain(options: CredentialChainOptions): CredentialLookup {
-  const { files, environment, onWarning, helperMs = 10_000 } = options;
+  const { files, environment, helperMs = 10_000, nowMs = () => performance.now() } = options;
   const configured = byRegistryKey(options.configured);
-  const answers = new Map<string, Promise<RegistryCredential | undefined>>();
-  const reading = new Map<CredentialFile, Promise<Credentials | undefined>>();
+  const warned = new Set<string>();
+  const onWarning = (message: string): void => {
+    if (!warned.has(message)) options.onWarning(message);
+    if (warned.size >= 100) warned.clear();
+    warned.add(message);
+  };
+  const keep = { nowMs, onStale: (error: Error) => onWarning(`${error.message}; what it said before is used`) };
+  const answers = renewed<string, RegistryCredential | undefined>(keep);
+  const reading = renewed<CredentialFile, Credentials | undefined>(keep);
 
   function read(file: CredentialFile): Promise<Credentials | undefined> {
-    const contents = reading.get(file) ?? load(file);
-    reading.set(file, contents);
-    return contents;
+    return reading(file, () => load(file));
   }
 
   async function load(file: CredentialFile): Promise<Credentials | undefined> {
@@ -36,10 +45,7 @@ export function openCredentialChain(options: CredentialChainOptions): Credential
   }
 
   function ask(name: string, host: string, path: string): Promise<RegistryCredential | undefined> {
-    const key = `${name} ${host}`;
-    const answer = answers.get(key) ?? call({ name, host, path, environment, timeoutMs: helperMs });
-    answers.set(key, answer);
-    return answer;
+    return answers(`${name} ${host}`, () => call({ name, host, path, environment, timeoutMs: helperMs }));
   }
 
   async function call(helper: HelperCall): Promise<RegistryCredential | undefined> {
@@ -62,5 +68,28 @@ export function openCredentialChain(options: CredentialChainOptions): Credential
       if (found) return found;
     }
     return undefined;
+  };
+}
+
+type Keep = { readonly nowMs: () => number; readonly onStale: (error: Error) => void };
+
+/** Values by key, each asked for again once it is no longer fresh. */
+function renewed<K, T>({ nowMs, onStale }: Keep): (key: K, ask: () => Promise<T>) => Promise<T> {
+  const values = new Map<K, { readonly value: Promise<T>; readonly untilMs: number }>();
+  return (key, ask) => {
+    const known = values.get(key);
+    if (known && nowMs() < known.untilMs) return known.value;
+    const asked = ask();
+    const value = known
+      ? asked.catch(async (error: Error) => {
+          const before = await known.value.catch(() => {
+            throw error;
+          });
+          onStale(error);
+          return before;
+        })
+      : asked;
+    values.set(key, { value, untilMs: nowMs() + freshMs });
+    return value;
   };
 }

@@ -21,7 +21,7 @@ type Setting = {
   /** Shell scripts by helper name. */
   readonly helpers?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string>>;
-} & Partial<Pick<CredentialChainOptions, 'configured' | 'helperMs'>>;
+} & Partial<Pick<CredentialChainOptions, 'configured' | 'helperMs' | 'nowMs'>>;
 
 /** A home with these files, as a chain of its own sees it. */
 async function chainOf(t: ExecutionContext, { files = {}, helpers = {}, environment = {}, ...options }: Setting) {
@@ -171,6 +171,45 @@ test('helpers are asked for their registry before the file, and once', async (t)
   t.deepEqual(await lookup('other.example', 'a'), basic('file', '2'));
   t.deepEqual(await lookup('known.example', 'a'), basic('kept', 'k'));
   t.is(await readFile(join(home, 'asked'), 'utf8'), 'gcr.io\nhttps://index.docker.io/v1/\n');
+});
+
+test('after a minute, helpers and files are asked again, and what one said before counts on where it fails', async (t) => {
+  let nowMs = 0;
+  const config = (password: string) =>
+    JSON.stringify({
+      auths: { 'file.example': auth(`file:${password}`), odd: { auth: 'b2Rk' } },
+      credHelpers: { 'gcr.io': 'cloud' },
+    });
+  const { home, lookup, warnings } = await chainOf(t, {
+    files: { '.docker/config.json': config('1') },
+    helpers: { cloud: 'read host; cat "$HOME/answer" || exit 3' },
+    nowMs: () => nowMs,
+  });
+  const rotate = async (password: string) => {
+    await writeFile(join(home, '.docker/config.json'), config(password));
+    await writeFile(join(home, 'answer'), JSON.stringify({ Username: 'cloud', Secret: password }));
+  };
+  const passwords = async () => {
+    const found = await Promise.all([lookup('file.example', 'a'), lookup('gcr.io', 'a')]);
+    return found.map((one) => (one?.kind === 'basic' ? one.password : undefined));
+  };
+  await rotate('1');
+  t.deepEqual(await passwords(), ['1', '1']);
+  await rotate('2');
+  nowMs = 59_000;
+  t.deepEqual(await passwords(), ['1', '1']);
+  nowMs = 60_000;
+  t.deepEqual(await passwords(), ['2', '2']);
+  t.is(warnings.length, 1); // once, though the entry was read twice
+  await writeFile(join(home, '.docker/config.json'), '{');
+  await rm(join(home, 'answer'));
+  nowMs = 120_000;
+  t.deepEqual(await passwords(), ['2', '2']);
+  t.is(warnings.length, 3);
+  t.true(warnings.slice(1).every((warning) => warning.endsWith('; what it said before is used')));
+  await rotate('3');
+  nowMs = 180_000;
+  t.deepEqual(await passwords(), ['3', '3']);
 });
 
 const broken: Readonly<Record<string, readonly [string, RegExp]>> = {
