@@ -2,7 +2,7 @@ import { asImageError, ImageError } from '../errors.ts';
 import { shortImageId } from '../image/image-id.ts';
 import { defaultLabels, type NodePlatform } from '../image/labels.ts';
 import type { PlatformChoice } from '../image/platform.ts';
-import type { ImageReference } from '../image/reference.ts';
+import { type ImageReference, withoutSecrets } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import { findDependency } from '../images/extract.ts';
 import { findAnswers } from '../images/find-answers.ts';
@@ -91,7 +91,7 @@ export async function select(
 
 function archiveError(asked: string): ImageError {
   const message = 'it is an archive (ACI), which the format does not take, and the store has no registry image of it';
-  return new ImageError('NOT_IN_STORE', message, { asked, of: 'archives-only' });
+  return new ImageError('NOT_IN_STORE', message, { asked: withoutSecrets(asked), of: 'archives-only' });
 }
 
 /** Adds what archives depend on, at any depth. @returns what the store does not have of it */

@@ -40,6 +40,7 @@ export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions):
   const trustOf = (requirement: Signed): Promise<PolicyTrust> => {
     const reading = read.get(requirement) ?? readTrust(pool, requirement);
     read.set(requirement, reading);
+    reading.catch(() => read.delete(requirement)); // a thread may have died: the next image tries again
     return reading;
   };
 
