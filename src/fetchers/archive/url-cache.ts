@@ -57,8 +57,8 @@ export async function answerFromUrlCache(
 }
 
 /**
- * Whether an entry is fresh: younger than its max-age, at most a week, or stored since this fetch began. An entry with a time in the
- * future is not fresh, nor is one for another image than the pinned one: the server may have that now.
+ * Whether an entry is fresh: of the very image that is pinned, or younger than its max-age, at most a week, or stored since this fetch began.
+ * One with a time in the future is not, nor is one for another image than the pinned one: the server may have that now.
  */
 export function isFresh(
   { nowMs }: FetchContext,
@@ -66,6 +66,7 @@ export function isFresh(
   { sinceMs, expected }: Pick<UrlCacheRequest, 'sinceMs' | 'expected'>,
 ): boolean {
   if (expected.imageId !== undefined && !image.imageId.startsWith(expected.imageId)) return false;
+  if (expected.imageId === image.imageId) return true; // whatever the server has now, this image is wanted
   const { checkedAtMs, maxAgeMs } = record;
   const now = nowMs();
   if (checkedAtMs > now) return false;

@@ -1,9 +1,14 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import test from 'ava';
 
+import { createApps, type LockedImage } from '../../../src/index.ts';
 import type { Store } from '../../../src/internal.ts';
 import { buildAci } from '../../helpers/archive.ts';
 import { openFetching } from '../../helpers/fetching.ts';
 import { startOrigin } from '../../helpers/origin.ts';
+import { temporaryDirectory } from '../../helpers/stored.ts';
 
 /** The store, but what was downloaded goes only once that is settled. */
 function removingAfter(store: Store, settled: Promise<void>): Store {
@@ -51,3 +56,29 @@ for (const how of ['resolve', 'reject'] as const) {
     });
   }
 }
+
+test('an image that a lock names, which another fetch has brought meanwhile, is asked of nobody, though the server has another one now', async (t) => {
+  const { store, fetch, finder } = await openFetching(t, { insecure: { image: true, http: true } });
+  const origin = await startOrigin(t);
+  const { bytes, imageId } = await buildAci({ name: 'example.com/app' });
+  const url = `${origin.url}/app.aci`;
+  origin.routes['/app.aci'] = { body: (await buildAci({ name: 'example.com/other' })).bytes };
+  const other = await store.tryClaim(url);
+  const [waits, lock] = [
+    Promise.withResolvers<void>(),
+    { images: new Map<string, LockedImage>([[url, { imageID: imageId }]]), frozen: true, onFound: () => undefined },
+  ];
+  const waiting = finder({
+    pullPolicy: 'update',
+    onEvent: ({ type }) => void (type === 'waiting' && waits.resolve()),
+  }).findImages(createApps([url]), { lock });
+  await waits.promise;
+  const file = join(await temporaryDirectory(t), 'app.aci');
+  await writeFile(file, bytes);
+  await fetch(file);
+  await store.putRemote(url, { imageId, checkedAtMs: Date.now() - 60_000, maxAgeMs: 0 }); // its server was asked before this fetch began
+  await other?.release();
+
+  t.like((await waiting).outcomes[0], { status: 'present', imageID: imageId });
+  t.deepEqual(origin.requests, []);
+});
