@@ -35,7 +35,7 @@ test.serial(
       t.pass();
       return;
     }
-    const output = await run('main', ['--small', '--rounds=3', '--tries=1', '--json', 'start-up', 'aci-batch']);
+    const output = await run('main', ['--small', '--rounds=1', '--tries=1', '--json', 'start-up', 'aci-batch']);
     const cases = output.trimEnd().split('\n');
     const rows = cases.map((line) => caseForm.parse(JSON.parse(line)));
     t.deepEqual(

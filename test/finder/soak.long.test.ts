@@ -11,7 +11,7 @@ import { startProcess } from '../helpers/store-process.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 /** `LONGSHORE_BATCHES=2000` for a long run, `LONGSHORE_SEED=1` to repeat one. */
-const batches = Number(process.env['LONGSHORE_BATCHES'] ?? 300);
+const batches = Number(process.env['LONGSHORE_BATCHES'] ?? 200);
 const seed = Number(process.env['LONGSHORE_SEED'] ?? randomInt(2 ** 31));
 
 const script = fileURLToPath(new URL('../helpers/soak-child.ts', import.meta.url));
