@@ -112,7 +112,7 @@ export async function bringImage(context: BringContext, taken: Taken): Promise<E
     }
     return await bring(context, taken);
   } finally {
-    suspects.delete(suspect);
+    if (losses > 0) suspects.delete(suspect);
   }
 }
 

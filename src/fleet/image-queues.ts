@@ -138,7 +138,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       debug(() => `a job in ${name} is none of the batch`);
       return;
     }
-    const losses = job.stalledCounter === 0 ? 0 : await lossesOf(index, job.stalledCounter);
+    const losses = job.stalledCounter === 0 ? 0 : Math.max(0, await lossesOf(index, job.stalledCounter)); // who was not lost may say so first
     const ending = await work({
       ...{ index, failures: job.attemptsMade, losses },
       signal: AbortSignal.any([lock, stopping.signal]),
