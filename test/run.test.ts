@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { temporaryDirectory } from './helpers/stored.ts';
+import { writeProgram } from './helpers/write-program.ts';
 
 type Codes = { readonly built?: number; readonly build?: number; readonly ava?: number; readonly check?: number };
 
@@ -21,8 +22,7 @@ async function run(t: ExecutionContext, { built = 0, build = 0, ava = 0, check =
   };
   await writeFile(log, '');
   for (const [name, script] of Object.entries(programs)) {
-    await writeFile(join(directory, name), `#!/bin/sh\n${script}\n`);
-    await chmod(join(directory, name), 0o755);
+    await writeProgram(join(directory, name), `#!/bin/sh\n${script}\n`);
   }
   const script = join(import.meta.dirname, 'run.sh');
   const env = { ...process.env, PATH: `${directory}:${process.env['PATH']}` };

@@ -1,6 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
@@ -10,6 +9,7 @@ import { compileCache } from './built.ts';
 import { environmentIn } from './environment.ts';
 import { bin } from './run-cli.ts';
 import { temporaryDirectory } from './stored.ts';
+import { writeProgram } from './write-program.ts';
 
 type ShellResult = {
   readonly code: number | null;
@@ -32,8 +32,8 @@ export type Shell = {
 /** A real shell in a directory of its own, with nothing in the environment but what longshore needs. */
 export async function openShell(t: ExecutionContext, nodeOptions = ''): Promise<Shell> {
   const directory = await temporaryDirectory(t);
-  await writeFile(join(directory, 'longshore'), `#!/bin/sh\nexec '${process.execPath}' ${nodeOptions} '${bin}' "$@"\n`);
-  await chmod(join(directory, 'longshore'), 0o755);
+  const program = `#!/bin/sh\nexec '${process.execPath}' ${nodeOptions} '${bin}' "$@"\n`;
+  await writeProgram(join(directory, 'longshore'), program);
   const base = {
     PATH: `${directory}:/usr/bin:/bin`,
     ...environmentIn(directory),

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
@@ -10,6 +10,7 @@ import { layerOf } from '../../helpers/registry-fetching.ts';
 import { namesInIndex } from '../../helpers/registry-image.ts';
 import { runHere } from '../../helpers/run-here.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
+import { writeProgram } from '../../helpers/write-program.ts';
 
 type Case = {
   readonly code: string;
@@ -119,8 +120,7 @@ async function setUp(t: ExecutionContext, { refuse, files = {}, spoil }: Case) {
   const directory = await temporaryDirectory(t);
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });
-    await writeFile(join(directory, path), text);
-    await chmod(join(directory, path), 0o755);
+    await writeProgram(join(directory, path), text);
   }
   for (const name of ['app', 'open']) registry.putImage(name, '1', { layers: [await layerOf({ a: name })] });
   await spoil?.(registry, directory);

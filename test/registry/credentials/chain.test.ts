@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -12,6 +12,7 @@ import {
   findForRepository,
   registryKey,
 } from '../../../src/registry/credentials/files.ts';
+import { writeProgram } from '../../helpers/write-program.ts';
 
 const auth = (pair: string) => ({ auth: Buffer.from(pair).toString('base64') });
 const basic = (user: string, password: string) => ({ kind: 'basic', user, password }) as const;
@@ -34,8 +35,7 @@ async function chainOf(t: ExecutionContext, { files = {}, helpers = {}, environm
   const bin = join(home, 'bin');
   await mkdir(bin);
   for (const [name, script] of Object.entries(helpers)) {
-    await writeFile(join(bin, `docker-credential-${name}`), `#!/bin/sh\n${script}\n`);
-    await chmod(join(bin, `docker-credential-${name}`), 0o755);
+    await writeProgram(join(bin, `docker-credential-${name}`), `#!/bin/sh\n${script}\n`);
   }
   const variables = { HOME: home, XDG_RUNTIME_DIR: join(home, 'run'), PATH: `${bin}:/usr/bin:/bin`, ...environment };
   const warnings: string[] = [];
