@@ -120,8 +120,8 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
    */
   const lossesOf = async (index: number, stalled: number): Promise<number> => {
     const [counted, seen] = await redis.hmget(lossCounts, String(index), `${index} seen`);
-    const run = await redis.hget(runs, String(index));
     if (stalled === Number(seen)) return Number(counted ?? 0);
+    const run = await redis.hget(runs, String(index));
     const noted = redis.multi().hset(lossCounts, `${index} seen`, stalled);
     if (run !== null) noted.sadd(lost, run).hdel(runs, String(index)).hincrby(lossCounts, String(index), 1);
     await noted.exec();
